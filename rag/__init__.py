@@ -1,0 +1,1 @@
+"""Kotae's library: Japanese notes in, cited passages and answers out."""

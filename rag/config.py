@@ -1,0 +1,68 @@
+"""Settings: defaults, then kotae.toml, then KOTAE_* variables, then the command line; passed as an argument."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from rag.errors import ConfigError
+
+DEFAULT_EMBEDDER = "e5-small"
+"""The bundled offline model; see rag/bundled_model.py."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; unknown keys in kotae.toml are refused."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KOTAE_", toml_file="kotae.toml", extra="forbid", frozen=True
+    )
+
+    corpus: Path = Field(default=Path("corpus"), description="ノートのフォルダー")
+    index: Path = Field(default=Path("index"), description="索引を置くフォルダー")
+    embedder: str = Field(
+        default=DEFAULT_EMBEDDER, description="埋め込みモデル(名前またはフォルダー)"
+    )
+    chunk_tokens: int = Field(default=300, ge=32, le=8192, description="チャンクの最大トークン数")
+    max_note_bytes: int = Field(
+        default=20_000_000, ge=1, description="これより大きいノートは読まない(バイト)"
+    )
+    max_question_chars: int = Field(default=2000, ge=1, description="質問の最大文字数")
+    top_k: int = Field(default=5, ge=1, le=50, description="返す件数")
+    host: str = Field(default="127.0.0.1", description="待ち受けるアドレス")
+    port: int = Field(default=8000, ge=1, le=65535, description="待ち受けるポート")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over kotae.toml."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings with `overrides` on top (None = not given); raises ConfigError, one line a fault."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise ConfigError(f"settings (kotae.toml, KOTAE_*): {faults}") from error
+    except ValueError as error:
+        raise ConfigError(f"kotae.toml: {error}") from error

@@ -1,0 +1,95 @@
+"""Who does the work: the seams where another embedder, index, reranker or answer model goes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.types import Hit
+
+Matrix = npt.NDArray[np.float32]
+Offsets = npt.NDArray[np.int32]
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while something long goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """One text's tokens: unit rows (tokens, dim), and where each token starts in that text.
+
+    Prefix and special tokens are left out; `starts` counts code points.
+    """
+
+    vectors: Matrix
+    starts: Offsets
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors; questions and passages are embedded by different verbs."""
+
+    @property
+    def name(self) -> str:
+        """What a user wrote to get this model; stands in the manifest."""
+        ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest input, in the model's own tokens, special tokens and prefix included."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same text would get another vector (weights, prompts, pooling)."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special tokens and prefix included."""
+        ...
+
+    def embed_queries(self, texts: Sequence[str]) -> tuple[Matrix, list[TokenVectors]]:
+        """Unit rows (len(texts), dim), float32, in order, and each text's token vectors.
+
+        No texts give (0, dim) and []. Text past `max_tokens` is cut off.
+        """
+        ...
+
+    def embed_passages(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> tuple[Matrix, list[TokenVectors]]:
+        """As `embed_queries`, for passages; `progress` is called with passages done and all."""
+        ...
+
+
+class VectorIndex(Protocol):
+    """Nearest neighbours among unit vectors."""
+
+    def search(self, query: Matrix, candidate_k: int) -> tuple[Matrix, npt.NDArray[np.int64]]:
+        """Scores and rows of the best `candidate_k`, best first, shape (queries, ≤ candidate_k)."""
+        ...
+
+
+class Reranker(Protocol):
+    """Puts the best hits in a better order."""
+
+    name: str
+
+    def score(self, question: str, passages: Sequence[str]) -> list[float]:
+        """One score a passage, higher is better."""
+        ...
+
+
+class Generator(Protocol):
+    """Writes an answer whose sentences carry `[n]`, n = rank of the hit each rests on."""
+
+    name: str
+
+    def generate(self, question: str, hits: Sequence[Hit], history: Sequence[str]) -> Iterator[str]:
+        """The answer in pieces as they come."""
+        ...
