@@ -1,9 +1,8 @@
-"""Settings: defaults, then kotae.toml, then KOTAE_* variables, then the command line; passed as an argument."""
+"""Settings: defaults, then kotae.toml, KOTAE_* variables, the command line; passed along."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -32,6 +31,9 @@ class Settings(BaseSettings):
         default=DEFAULT_EMBEDDER, description="埋め込みモデル(名前またはフォルダー)"
     )
     chunk_tokens: int = Field(default=300, ge=32, le=8192, description="チャンクの最大トークン数")
+    merge_tokens: int = Field(
+        default=120, ge=0, le=8192, description="隣り合う短い節をまとめる上限(トークン)"
+    )
     max_note_bytes: int = Field(
         default=20_000_000, ge=1, description="これより大きいノートは読まない(バイト)"
     )
@@ -53,11 +55,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load_settings(**overrides: Any) -> Settings:
+def load_settings(**overrides: object) -> Settings:
     """Settings with `overrides` on top (None = not given); raises ConfigError, one line a fault."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)
+        return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}"

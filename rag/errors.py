@@ -19,7 +19,7 @@ from __future__ import annotations
 
 
 class RagError(Exception):
-    """Something a user can understand and mend; the message says what, the value, and what to do."""
+    """Something a user can mend; the message says what, the value, and what to do."""
 
     code = "internal"
 

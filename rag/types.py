@@ -23,6 +23,24 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """What a block needs to be understood: the bullet above it, its table's header row."""
+
+    text: str
+    start_index: int
+    end_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of a section that is not cut where it can be helped: paragraph, bullet, table row."""
+
+    start_index: int
+    end_index: int
+    owners: tuple[Owner, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A stretch of a note under one heading path; sections of a note do not overlap."""
 
@@ -31,6 +49,7 @@ class Section:
     headings: tuple[str, ...]
     start_index: int
     end_index: int
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +90,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A literal span of a note that was retrieved: `document.text[start_index:end_index] == quote`."""
+    """A literal span of a retrieved note: `document.text[start_index:end_index] == quote`."""
 
     number: int
     doc_id: str

@@ -1,0 +1,228 @@
+"""Stage 5: notes → snapshot, embedding only the chunks that no earlier snapshot holds."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from rag.chunking import CHUNKING_VERSION, ChunkLimits, chunk_document, embedding_text
+from rag.config import Settings
+from rag.dense import FaissIndex
+from rag.errors import IndexWriteError, SnapshotError
+from rag.late_interaction import TokenIndex, dequantize
+from rag.lexical import BM25Index
+from rag.loading import Corpus, load_corpus
+from rag.protocols import Embedder, Matrix, TokenVectors
+from rag.snapshot import (
+    SCHEMA_VERSION,
+    Manifest,
+    Recipe,
+    Snapshot,
+    check_recipe,
+    open_snapshot,
+    read_manifest,
+    write_snapshot,
+)
+from rag.text import TEXT_VERSION, bigrams, words
+from rag.types import Chunk, Document
+
+Report = Callable[[str, int, int], None]
+"""Called with (stage, done, total): stages are reading, chunking, embedding, terms, writing."""
+
+
+def recipe_of(settings: Settings, embedder: Embedder) -> Recipe:
+    """What a snapshot made now would be made with."""
+    sudachi = importlib.metadata.version("sudachipy")
+    dictionary = importlib.metadata.version("sudachidict-core")
+    limits = limits_of(settings, embedder)
+    return Recipe(
+        schema_version=SCHEMA_VERSION,
+        embedder=embedder.name,
+        fingerprint=embedder.fingerprint,
+        dim=embedder.dim,
+        chunking=f"v{CHUNKING_VERSION}:{limits.chunk_tokens}/{limits.merge_tokens}",
+        tokenizer=f"v{TEXT_VERSION}:sudachipy {sudachi}:core {dictionary}",
+    )
+
+
+def limits_of(settings: Settings, embedder: Embedder) -> ChunkLimits:
+    """Chunk sizes as configured, never over what the embedder reads."""
+    longest = max(embedder.max_tokens - 8, 16)
+    chunk_tokens = min(settings.chunk_tokens, longest)
+    return ChunkLimits(chunk_tokens, min(settings.merge_tokens, chunk_tokens))
+
+
+def fresh_snapshot(
+    settings: Settings, embedder: Embedder, report: Report, rebuild: bool = False
+) -> tuple[Snapshot, Corpus]:
+    """The snapshot of the notes as they are now: the one on disk, or a new one where they changed.
+
+    A snapshot made with another recipe raises IndexMismatchError, a damaged one
+    IndexCorruptError, unless `rebuild` says to make a new one whatever is there.
+    """
+    report("reading", 0, 1)
+    corpus = load_corpus(settings.corpus, settings.max_note_bytes)
+    report("reading", 1, 1)
+    recipe = recipe_of(settings, embedder)
+    old = None if rebuild else _open_if_any(settings.index, recipe)
+    if old is not None and old.manifest.corpus_hash == corpus_hash(corpus.documents):
+        return old, corpus
+    with _only_indexer(settings.index):
+        old = _usable(settings.index, recipe)
+        if old is None or old.manifest.corpus_hash != corpus_hash(corpus.documents) or rebuild:
+            snapshot = build_snapshot(corpus.documents, settings, embedder, report, old)
+            report("writing", 0, 1)
+            old = write_snapshot(settings.index, snapshot)
+            report("writing", 1, 1)
+    return old, corpus
+
+
+def build_snapshot(
+    documents: Sequence[Document],
+    settings: Settings,
+    embedder: Embedder,
+    report: Report,
+    old: Snapshot | None = None,
+) -> Snapshot:
+    """A snapshot in memory; vectors of texts that `old` holds are taken from it."""
+    recipe = recipe_of(settings, embedder)
+    chunks = _chunk_all(documents, settings, embedder, report, old)
+    texts = [embedding_text(chunk) for chunk in chunks]
+    vectors, tokens = _embed(texts, embedder, report, old)
+    word_terms, bigram_terms = [], []
+    for number, text in enumerate(texts):
+        word_terms.append(words(text))
+        bigram_terms.append(bigrams(text))
+        if number % 64 == 0 or number + 1 == len(texts):
+            report("terms", number + 1, len(texts))
+    found = corpus_hash(documents)
+    identity = hashlib.sha256(f"{recipe}{found}{time.time_ns()}".encode()).hexdigest()[:8]
+    now = datetime.now(UTC)
+    manifest = Manifest(
+        snapshot_id=f"{now:%Y%m%dT%H%M%S}-{identity}",
+        recipe=recipe,
+        corpus=str(settings.corpus),
+        corpus_hash=found,
+        counts={"documents": len(documents), "chunks": len(chunks)},
+        checksums={},
+        built_at=now.isoformat(timespec="seconds"),
+    )
+    return Snapshot(
+        manifest,
+        {document.doc_id: document for document in documents},
+        chunks,
+        FaissIndex.build(vectors),
+        BM25Index.build(word_terms),
+        BM25Index.build(bigram_terms),
+        TokenIndex.build(tokens, embedder.dim),
+    )
+
+
+def corpus_hash(documents: Sequence[Document]) -> str:
+    """Changes when a note is added, removed, renamed or altered."""
+    digest = hashlib.sha256()
+    for document in sorted(documents, key=lambda document: document.doc_id):
+        digest.update(f"{document.doc_id}\0{document.title}\0{document.content_hash}\n".encode())
+    return digest.hexdigest()
+
+
+def _chunk_all(
+    documents: Sequence[Document],
+    settings: Settings,
+    embedder: Embedder,
+    report: Report,
+    old: Snapshot | None,
+) -> list[Chunk]:
+    """Chunks of all notes in order; those of an unchanged note are the old snapshot's."""
+    limits = limits_of(settings, embedder)
+    unchanged: dict[str, list[Chunk]] = {}
+    for chunk in old.chunks if old else ():
+        unchanged.setdefault(chunk.doc_id, []).append(chunk)
+    chunks: list[Chunk] = []
+    for number, document in enumerate(documents):
+        before = old.documents.get(document.doc_id) if old else None
+        if before is not None and _same(before, document):
+            chunks.extend(unchanged.get(document.doc_id, []))
+        else:
+            chunks.extend(chunk_document(document, limits, embedder.count_tokens))
+        report("chunking", number + 1, len(documents))
+    return chunks
+
+
+def _same(before: Document, now: Document) -> bool:
+    return (before.content_hash, before.title, before.tags) == (
+        now.content_hash,
+        now.title,
+        now.tags,
+    )
+
+
+def _embed(
+    texts: Sequence[str], embedder: Embedder, report: Report, old: Snapshot | None
+) -> tuple[Matrix, list[TokenVectors]]:
+    known: dict[str, int] = {}
+    if old is not None:
+        known = {embedding_text(chunk): row for row, chunk in enumerate(old.chunks)}
+    new = [number for number, text in enumerate(texts) if text not in known]
+    report("embedding", 0, len(new))
+    new_vectors, new_tokens = embedder.embed_passages(
+        [texts[number] for number in new], lambda done, total: report("embedding", done, total)
+    )
+    vectors = np.zeros((len(texts), embedder.dim), dtype=np.float32)
+    tokens: list[TokenVectors | None] = [None] * len(texts)
+    for position, number in enumerate(new):
+        vectors[number], tokens[number] = new_vectors[position], new_tokens[position]
+    if old is not None and len(new) < len(texts):
+        old_vectors = old.dense.vectors()
+        for number, text in enumerate(texts):
+            if tokens[number] is None:
+                row = known[text]
+                span = old.tokens.span(row)
+                vectors[number] = old_vectors[row]
+                tokens[number] = TokenVectors(
+                    dequantize(old.tokens.codes[span], old.tokens.scales[span]),
+                    old.tokens.starts[span],
+                )
+    return vectors, [found for found in tokens if found is not None]
+
+
+def _open_if_any(index: Path, recipe: Recipe) -> Snapshot | None:
+    """The snapshot in use, or None when there is none yet; mismatch and corruption are raised."""
+    if not (index / "CURRENT").exists():
+        return None
+    return open_snapshot(index, recipe)
+
+
+def _usable(index: Path, recipe: Recipe) -> Snapshot | None:
+    """The snapshot in use when its vectors can be taken over, whatever is wrong otherwise."""
+    try:
+        check_recipe(read_manifest(index).recipe, recipe)
+        return open_snapshot(index, recipe)
+    except SnapshotError:
+        return None
+
+
+@contextmanager
+def _only_indexer(index: Path) -> Iterator[None]:
+    """One process at a time writes an index; another waits for it."""
+    try:
+        index.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(index / ".lock")
+        lock.acquire()
+    except OSError as error:
+        raise IndexWriteError(
+            f"the index folder {index} cannot be written ({error.strerror}); "
+            "name another one with --index DIR"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,79 @@
+"""Stage 5, the token-vector leg: how well each token of a question is met somewhere in a passage.
+
+The score is ColBERT's MaxSim (Khattab & Zaharia, 2020, https://arxiv.org/abs/2004.12832), each
+question token weighted by how rare it is, over the token vectors that the embedding model gives
+anyway: no training and no second model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.protocols import Matrix, Offsets, TokenVectors
+
+Codes = npt.NDArray[np.int8]
+
+
+class TokenIndex:
+    """Token vectors of all chunks, eight bits a number; chunk i owns rows ends[i-1]:ends[i]."""
+
+    def __init__(self, codes: Codes, scales: Matrix, starts: Offsets, ends: Offsets) -> None:
+        self.codes = codes
+        self.scales = scales
+        self.starts = starts
+        self.ends = ends
+
+    @classmethod
+    def build(cls, tokens: Sequence[TokenVectors], dim: int) -> TokenIndex:
+        """An index of the chunks' token vectors in order."""
+        vectors = np.concatenate([t.vectors for t in tokens] or [np.zeros((0, dim), np.float32)])
+        starts = np.concatenate([t.starts for t in tokens] or [np.zeros(0, np.int32)])
+        ends = np.cumsum([len(t.vectors) for t in tokens], dtype=np.int32)
+        codes, scales = quantize(vectors)
+        return cls(codes, scales, starts.astype(np.int32), ends)
+
+    @property
+    def size(self) -> int:
+        """How many chunks it holds."""
+        return len(self.ends)
+
+    def span(self, row: int) -> slice:
+        """Which token rows belong to one chunk."""
+        return slice(int(self.ends[row - 1]) if row else 0, int(self.ends[row]))
+
+    def similarities(self, row: int, query: Matrix) -> Matrix:
+        """Cosine of each of a chunk's tokens with each question token, shape (tokens, query)."""
+        span = self.span(row)
+        return dequantize(self.codes[span], self.scales[span]) @ query.T
+
+    def scores(self, query: Matrix, weights: Matrix, rows: Sequence[int]) -> Matrix:
+        """Weighted mean over the question's tokens of the best cosine in each chunk of `rows`."""
+        result = np.zeros(len(rows), dtype=np.float32)
+        if not len(query) or not weights.sum():
+            return result
+        spans = [self.span(row) for row in rows]
+        filled = [position for position, span in enumerate(spans) if span.stop > span.start]
+        if not filled:
+            return result
+        wanted = np.concatenate([np.arange(spans[p].start, spans[p].stop) for p in filled])
+        lengths = [spans[p].stop - spans[p].start for p in filled]
+        cosines = dequantize(self.codes[wanted], self.scales[wanted]) @ query.T
+        best = np.maximum.reduceat(cosines, np.cumsum([0, *lengths[:-1]]), axis=0)
+        result[filled] = best @ (weights / weights.sum())
+        return result
+
+
+def quantize(vectors: Matrix) -> tuple[Codes, Matrix]:
+    """Rows as int8 with one scale each: vectors ≈ codes × scales."""
+    scales = np.abs(vectors).max(axis=1, initial=0.0) / 127
+    safe = np.where(scales > 0, scales, 1.0)[:, None]
+    return np.rint(vectors / safe).astype(np.int8), scales.astype(np.float32)
+
+
+def dequantize(codes: Codes, scales: Matrix) -> Matrix:
+    """The rows again, float32."""
+    rows: Matrix = codes.astype(np.float32) * scales[:, None]
+    return rows
