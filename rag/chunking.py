@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 from rag.parsing import parse_document
-from rag.text import plain_text
+from rag.text import plain_text, sentence_spans
 from rag.types import Block, Chunk, Document, Section
 
 CHUNKING_VERSION = 1
@@ -64,7 +64,16 @@ def chunk_document(
 
 def embedding_text(chunk: Chunk) -> str:
     """What is embedded and indexed: the breadcrumb, then the text as a reader sees it."""
-    return f"{chunk.breadcrumb}\n{plain_text(chunk.text)}"
+    return "\n".join([chunk.breadcrumb, *(text for _, _, text in readable_sentences(chunk))])
+
+
+def readable_sentences(chunk: Chunk) -> list[tuple[int, int, str]]:
+    """(start, end, text as a reader sees it) of each sentence; offsets count in `chunk.text`."""
+    return [
+        (start, end, readable)
+        for start, end in sentence_spans(chunk.text)
+        if (readable := plain_text(chunk.text[start:end]))
+    ]
 
 
 def _merge_sections(

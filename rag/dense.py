@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from rag.protocols import Matrix
 
+SCORED_ROWS = 10_000
+
 
 class FaissIndex:
     """Inner product over unit vectors, so cosine; row i stands for the i-th chunk."""
@@ -42,6 +44,18 @@ class FaissIndex:
         """All rows again, shape (size, dim)."""
         rows: Matrix = self._index.reconstruct_n(0, self.size)
         return rows
+
+    def scores(self, query: Matrix) -> Matrix:
+        """Cosine of one query, shape (dim,), with every row, shape (size,).
+
+        Past `SCORED_ROWS` only the nearest are exact; the others get the least score found.
+        """
+        scores = np.zeros(self.size, dtype=np.float32)
+        if self.size:
+            found, rows = self.search(query[None, :], SCORED_ROWS)
+            scores[:] = found.min()
+            scores[rows[0]] = found[0]
+        return scores
 
     def search(self, query: Matrix, candidate_k: int) -> tuple[Matrix, npt.NDArray[np.int64]]:
         """Scores and rows of the nearest, best first, shape (queries, min(candidate_k, size))."""

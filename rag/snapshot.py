@@ -68,6 +68,11 @@ class Snapshot:
     tokens: TokenIndex
 
     @cached_property
+    def row_of(self) -> Mapping[str, int]:
+        """Row of each chunk_id."""
+        return {chunk.chunk_id: row for row, chunk in enumerate(self.chunks)}
+
+    @cached_property
     def rows_by_tag(self) -> Mapping[str, frozenset[int]]:
         """Chunk rows of each tag."""
         rows: dict[str, set[int]] = {}

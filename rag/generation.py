@@ -1,0 +1,140 @@
+"""Stage 7: question + Hits → statements. The default takes them word for word from the notes.
+
+A unit of extraction is a block of the note (a bullet with its text, a paragraph, a table row); a
+long block gives its sentences. Units are scored by how well each token of the question is met in
+the unit or, for what names the subject, in its breadcrumb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rag.chunking import readable_sentences
+from rag.protocols import Matrix
+from rag.snapshot import Snapshot
+from rag.text import bigrams, normalize_for_search, plain_text, words
+from rag.types import Block, Hit, Section
+
+EXTRACTIVE = "extractive"
+MAX_STATEMENTS = 5
+MAX_UNIT_CHARS = 220
+SUBJECT_SHARE = 0.9
+"""A question token met in the breadcrumb counts this much of one met in the unit itself."""
+RANK_DISCOUNT = 0.012
+MAX_GAP = 0.06
+DUPLICATE_OVERLAP = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A span of a note that can stand in an answer; offsets count in the note's text."""
+
+    hit: Hit
+    start_index: int
+    end_index: int
+    text: str
+    score: float
+
+
+def extract_units(
+    snapshot: Snapshot, query_tokens: Matrix, hits: Sequence[Hit], sections: Sequence[Section]
+) -> list[Unit]:
+    """At most `MAX_STATEMENTS` units, best first; `sections` are those of the notes hit."""
+    blocks = {
+        doc_id: [b for s in sections if s.doc_id == doc_id for b in s.blocks]
+        for doc_id in {hit.chunk.doc_id for hit in hits}
+    }
+    candidates = [
+        unit
+        for hit in hits
+        for unit in _units_of_hit(snapshot, query_tokens, hit, blocks[hit.chunk.doc_id])
+    ]
+    candidates.sort(key=lambda unit: -unit.score)
+    chosen: list[Unit] = []
+    for unit in candidates:
+        if len(chosen) == MAX_STATEMENTS or unit.score < candidates[0].score - MAX_GAP:
+            break
+        if not any(_same_words(unit.text, other.text) for other in chosen):
+            chosen.append(unit)
+    return chosen
+
+
+def statement_text(unit: Unit) -> str:
+    """The unit as part of an answer, its subject in front where only a heading names it."""
+    text = " ".join(unit.text.split())
+    named = normalize_for_search(text)
+    path = [part for part in (unit.hit.chunk.title, *unit.hit.chunk.headings) if part]
+    missing = [part for part in path[-2:] if not _named_in(part, named)]
+    subject = " › ".join(missing)
+    return f"{subject}：{text}" if subject else text
+
+
+def _named_in(heading: str, text: str) -> bool:
+    terms = set(words(heading))
+    return bool(terms) and sum(term in text for term in terms) >= len(terms) / 2
+
+
+def _units_of_hit(
+    snapshot: Snapshot, query_tokens: Matrix, hit: Hit, blocks: Sequence[Block]
+) -> Iterator[Unit]:
+    chunk = hit.chunk
+    row = snapshot.row_of[chunk.chunk_id]
+    similarities = snapshot.tokens.similarities(row, query_tokens)
+    starts = snapshot.tokens.starts[snapshot.tokens.span(row)]
+    body_start = len(chunk.breadcrumb) + 1
+    if not similarities.size:
+        return
+    in_breadcrumb = starts < body_start
+    subject = similarities[in_breadcrumb].max(axis=0, initial=0.0) * SUBJECT_SHARE
+    headings = {normalize_for_search(part) for part in (chunk.title, *chunk.headings)}
+    for group in _group(hit, blocks, body_start):
+        if all(normalize_for_search(text) in headings for *_, text in group):
+            continue
+        inside = np.zeros(len(starts), dtype=bool)
+        for left, right, _, _, _ in group:
+            inside |= (starts >= left) & (starts < right)
+        met = np.maximum(similarities[inside].max(axis=0, initial=0.0), subject)
+        kept = [item for item in group if normalize_for_search(item[4]) not in headings]
+        yield Unit(
+            hit,
+            chunk.start_index + kept[0][2],
+            chunk.start_index + kept[-1][3],
+            "\n".join(item[4] for item in kept),
+            float(met.mean()) - RANK_DISCOUNT * (hit.rank - 1),
+        )
+
+
+def _group(
+    hit: Hit, blocks: Sequence[Block], body_start: int
+) -> Iterator[list[tuple[int, int, int, int, str]]]:
+    """Sentences of one block: (left, right) in the embedded text, (start, end) in the chunk."""
+    group: list[tuple[int, int, int, int, str]] = []
+    block_of_group = -1
+    position = body_start
+    for start, end, text in readable_sentences(hit.chunk):
+        item = (position, position + len(text), start, end, text)
+        position += len(text) + 1
+        block = _block_at(blocks, hit.chunk.start_index + start)
+        length = end - group[0][2] if group else 0
+        if group and (block != block_of_group or length > MAX_UNIT_CHARS):
+            yield group
+            group = []
+        group.append(item)
+        block_of_group = block
+    if group:
+        yield group
+
+
+def _block_at(blocks: Sequence[Block], index: int) -> int:
+    for number, block in enumerate(blocks):
+        if block.start_index <= index < block.end_index:
+            return number
+    return -1
+
+
+def _same_words(first: str, second: str) -> bool:
+    a, b = set(bigrams(plain_text(first))), set(bigrams(plain_text(second)))
+    return bool(a and b) and len(a & b) / min(len(a), len(b)) >= DUPLICATE_OVERLAP

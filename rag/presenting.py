@@ -1,0 +1,95 @@
+"""Results as a terminal shows them, and as the JSON that the command line and the API share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rag.citations import cite_chunk
+from rag.types import Answer, Citation, Hit, SearchResult
+
+REFUSAL = "ノートに見つかりません。近い記述は次のとおりです。"
+SNIPPET_CHARS = 240
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """`{rank, score, signals, text, citation}`."""
+    return {
+        "rank": hit.rank,
+        "score": round(hit.score, 6),
+        "signals": {name: round(value, 6) for name, value in hit.signals.items()},
+        "text": hit.chunk.text,
+        "citation": asdict(cite_chunk(hit.chunk, hit.rank)),
+    }
+
+
+def search_json(result: SearchResult) -> dict[str, Any]:
+    """The body of `POST /api/search`."""
+    return {
+        "question": result.question,
+        "search_question": result.search_question,
+        "answerable": round(result.answerable, 4),
+        "hits": [hit_json(hit) for hit in result.hits],
+        "took_ms": _rounded(result.took_ms),
+        "snapshot_id": result.snapshot_id,
+    }
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """The body of `POST /api/ask`."""
+    return {
+        "answer_id": answer.answer_id,
+        "question": answer.question,
+        "answer": answer_text(answer),
+        "statements": [asdict(statement) for statement in answer.statements],
+        "citations": [asdict(citation) for citation in answer.citations],
+        "hits": [hit_json(hit) for hit in answer.hits],
+        "answerable": round(answer.answerable, 4),
+        "refused": answer.refused,
+        "model": answer.model,
+        "took_ms": _rounded(answer.took_ms),
+        "snapshot_id": answer.snapshot_id,
+    }
+
+
+def answer_text(answer: Answer) -> str:
+    """The answer with its `[n]`, or the sentence that says there is none."""
+    return REFUSAL if answer.refused else answer.text
+
+
+def search_lines(result: SearchResult) -> Iterator[str]:
+    """Each passage under its place, best first."""
+    if not result.hits:
+        yield "ノートに見つかりません。"
+    for hit in result.hits:
+        yield f"{hit.rank}. {hit.chunk.breadcrumb}  ({_place(cite_chunk(hit.chunk, hit.rank))})"
+        yield from (f"   {line}" for line in _snippet(hit.chunk.text))
+
+
+def answer_lines(answer: Answer) -> Iterator[str]:
+    """The answer, then its sources; or the nearest passages when the notes do not hold it."""
+    if answer.refused:
+        yield REFUSAL
+        for hit in answer.hits[:3]:
+            yield f"  - {hit.chunk.breadcrumb}  ({_place(cite_chunk(hit.chunk, hit.rank))})"
+        return
+    for statement in answer.statements:
+        yield statement.text + "".join(f"[{number}]" for number in statement.citation_numbers)
+    yield ""
+    for citation in answer.citations:
+        headings = " › ".join(part for part in (citation.title, *citation.headings) if part)
+        yield f"[{citation.number}] {headings}  ({_place(citation)})"
+
+
+def _place(citation: Citation) -> str:
+    return f"{citation.doc_id}:{citation.start_line}"
+
+
+def _snippet(text: str) -> list[str]:
+    shown = text if len(text) <= SNIPPET_CHARS else text[: SNIPPET_CHARS - 1] + "…"
+    return [line for line in shown.splitlines() if line.strip()]
+
+
+def _rounded(took_ms: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(milliseconds, 3) for stage, milliseconds in took_ms.items()}

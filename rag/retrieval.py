@@ -1,0 +1,190 @@
+"""Stage 6: question (and those before it) → Hits, best first, and whether they answer it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.aliases import Aliases
+from rag.answerability import answerable_probability
+from rag.errors import QuestionError
+from rag.fusion import fuse, min_max, top_rows
+from rag.protocols import Embedder, Matrix, TokenVectors
+from rag.snapshot import Snapshot
+from rag.text import bigrams, words
+from rag.types import Hit, SearchResult
+
+LEGS = ("dense", "words", "bigrams", "late")
+MAX_HISTORY = 3
+REMEMBERED_QUESTIONS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class FusionWeights:
+    """Weights of the legs' min–max scores; how each was chosen stands in docs/retrieval.md."""
+
+    dense: float = 0.6
+    words: float = 0.2
+    bigrams: float = 0.2
+    late: float = 0.4
+    alias: float = 0.5
+    history: float = 0.5
+    candidate_k: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question made ready: its text for the embedder, its weighted terms for the lexical legs."""
+
+    text: str
+    words: Mapping[str, float]
+    bigrams: Mapping[str, float]
+    vector: Matrix
+    tokens: TokenVectors
+
+
+@dataclass(frozen=True)
+class Retriever:
+    """Searches one snapshot; safe to call from several threads."""
+
+    snapshot: Snapshot
+    embedder: Embedder
+    aliases: Aliases
+    weights: FusionWeights = field(default_factory=FusionWeights)
+    max_question_chars: int = 2000
+
+    def search(
+        self,
+        question: str,
+        *,
+        history: Sequence[str] = (),
+        top_k: int = 5,
+        tags: Sequence[str] = (),
+        legs: Collection[str] | None = None,
+    ) -> SearchResult:
+        """The best `top_k` chunks; `tags` keeps notes with any of them, `legs` asks some alone.
+
+        Raises QuestionError for an empty or too long question.
+        """
+        started = time.perf_counter()
+        self.check_question(question)
+        query = self._prepare(question, history)
+        embedded = time.perf_counter()
+        scores = self._score(query)
+        rows = self._rows(tags)
+        ranked = self._rank(query, scores, rows, top_k, frozenset(legs or LEGS))
+        hits = tuple(
+            Hit(self.snapshot.chunks[row], rank, score, signals)
+            for rank, (row, score, signals) in enumerate(ranked, start=1)
+        )
+        finished = time.perf_counter()
+        return SearchResult(
+            question=question,
+            search_question=query.text,
+            hits=hits,
+            answerable=answerable_probability(self.snapshot, query.words, query.bigrams, hits),
+            took_ms={
+                "embed": (embedded - started) * 1000,
+                "search": (finished - embedded) * 1000,
+                "total": (finished - started) * 1000,
+            },
+            snapshot_id=self.snapshot.manifest.snapshot_id,
+        )
+
+    def embed(self, text: str) -> tuple[Matrix, TokenVectors]:
+        """Vector, shape (dim,), and token vectors of a question; the latest are remembered."""
+        return self._embed_once(text)
+
+    @cached_property
+    def _embed_once(self) -> Callable[[str], tuple[Matrix, TokenVectors]]:
+        @lru_cache(maxsize=REMEMBERED_QUESTIONS)
+        def embed(text: str) -> tuple[Matrix, TokenVectors]:
+            vectors, tokens = self.embedder.embed_queries([text])
+            return vectors[0], tokens[0]
+
+        return embed
+
+    def check_question(self, question: str) -> None:
+        """Raises QuestionError when it cannot be searched for."""
+        if not question.strip():
+            raise QuestionError("the question is empty; type what you want to know")
+        if len(question) > self.max_question_chars:
+            raise QuestionError(
+                f"the question has {len(question)} characters, over the limit of "
+                f"{self.max_question_chars}; shorten it"
+            )
+
+    def _prepare(self, question: str, history: Sequence[str]) -> Query:
+        earlier = [turn.strip() for turn in history[-MAX_HISTORY:] if turn.strip()]
+        text = " ".join([*earlier[-1:], question.strip()])
+        word_weights = dict.fromkeys(words(question), 1.0)
+        bigram_weights = dict.fromkeys(bigrams(question), 1.0)
+        for turn in earlier[-1:]:
+            _add(word_weights, words(turn), self.weights.history)
+            _add(bigram_weights, bigrams(turn), self.weights.history)
+        for name in self.aliases.expansions(text):
+            _add(word_weights, words(name), self.weights.alias)
+            _add(bigram_weights, bigrams(name), self.weights.alias)
+        vector, tokens = self.embed(text)
+        return Query(text, word_weights, bigram_weights, vector, tokens)
+
+    def _score(self, query: Query) -> dict[str, Matrix]:
+        """Each first-stage leg's score of every chunk."""
+        return {
+            "dense": self.snapshot.dense.scores(query.vector),
+            "words": self.snapshot.words.scores(query.words),
+            "bigrams": self.snapshot.bigrams.scores(query.bigrams),
+        }
+
+    def _rows(self, tags: Sequence[str]) -> npt.NDArray[np.int64]:
+        if not tags:
+            return np.arange(len(self.snapshot.chunks))
+        by_tag = self.snapshot.rows_by_tag
+        return np.array(
+            sorted(set().union(*(by_tag.get(tag, frozenset()) for tag in tags))), dtype=np.int64
+        )
+
+    def _rank(
+        self,
+        query: Query,
+        scores: Mapping[str, Matrix],
+        rows: npt.NDArray[np.int64],
+        top_k: int,
+        legs: Collection[str],
+    ) -> list[tuple[int, float, dict[str, float]]]:
+        """(row, score, signals), best first."""
+        if not len(rows):
+            return []
+        among = {name: leg[rows] for name, leg in scores.items() if name in legs}
+        if among:
+            weights = {name: getattr(self.weights, name) for name in among}
+            first = fuse(among, weights)
+            positions = top_rows(first, max(self.weights.candidate_k, top_k))
+        else:
+            first = np.zeros(len(rows), dtype=np.float32)
+            positions = list(range(len(rows)))
+        candidates = [int(rows[position]) for position in positions]
+        token_weights = np.ones(len(query.tokens.vectors), dtype=np.float32)
+        late = self.snapshot.tokens.scores(query.tokens.vectors, token_weights, candidates)
+        total = first[positions]
+        if "late" in legs:
+            total = total + self.weights.late * min_max(late)
+        return [
+            (
+                candidates[position],
+                float(total[position]),
+                {name: float(leg[candidates[position]]) for name, leg in scores.items()}
+                | {"late": float(late[position])},
+            )
+            for position in top_rows(total, top_k)
+        ]
+
+
+def _add(terms: dict[str, float], more: Sequence[str], weight: float) -> None:
+    for term in more:
+        terms.setdefault(term, weight)
