@@ -1,0 +1,42 @@
+# Two commands: make serve, make test. Everything goes into .venv and the user's cache.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: serve test eval check constraints clean
+
+serve: $(VENV)/.installed  ## chat page on http://127.0.0.1:8000
+	@$(BIN)/kotae serve
+
+test: $(VENV)/.installed-test  ## everything: types, style, unit tests, the real model, a real browser
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest
+
+eval: $(VENV)/.installed-test  ## retrieval on the gold questions against the committed baseline
+	@$(BIN)/kotae eval --baseline eval/baseline --report report
+
+constraints: ## regenerate constraints.txt: the exact versions that were tested
+	rm -rf $(VENV)-constraints && $(PYTHON) -m venv $(VENV)-constraints
+	$(VENV)-constraints/bin/pip install --quiet --upgrade pip
+	$(VENV)-constraints/bin/pip install --quiet '.[test]'
+	$(VENV)-constraints/bin/pip freeze --exclude kotae > constraints.txt
+	rm -rf $(VENV)-constraints
+
+clean: ## remove what make has made here
+	rm -rf $(VENV) $(VENV)-constraints report build *.egg-info
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "環境を用意しています(初回は数分かかります) / setting up (the first time takes minutes)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 以降が必要です / Python 3.11 or later is needed: make PYTHON=python3.11 serve"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "パッケージを入れています / installing packages"
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "テスト用のパッケージを入れています / installing test packages"
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
