@@ -1,21 +1,25 @@
 """Texts → unit vectors and token vectors with the bundled model.
 
-Questions and small batches go through ONNX Runtime, which opens in a fraction of a second; a large
-batch on a machine with matrix hardware goes through torch, whose slow import pays then.
+Questions and small batches go through ONNX Runtime; a large batch on a machine with matrix
+hardware goes through torch, whose slow start pays then.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
-import numpy.typing as npt
 
+from rag.bundled_forward import (
+    Forward,
+    Ids,
+    States,
+    has_matrix_hardware,
+    open_onnx,
+    open_torch_process,
+)
 from rag.bundled_model import (
     FORMAT_VERSION,
     MAX_TOKENS,
@@ -30,16 +34,11 @@ from rag.bundled_weights import SOURCE_SHA256
 from rag.errors import ModelError
 from rag.protocols import Matrix, Progress, TokenVectors
 
-Ids = npt.NDArray[np.int64]
-States = npt.NDArray[np.float32]
-Forward = Callable[[Ids, Ids], States]
-"""Ids and mask, shape (batch, tokens) → the last hidden states, shape (batch, tokens, dim)."""
-
 DIM = 384
 BATCH_TOKENS = 1024
 """Tokens of one batch, padding included: larger ones leave the processor's cache and are slower."""
-BULK_TOKENS = 50_000
-"""From here on importing torch (5 s) pays on matrix hardware."""
+BULK_TOKENS = 60_000
+"""From here on starting torch (5 s) pays on matrix hardware."""
 MIN_BULK_COSINE = 0.999
 """Torch is used only where its vectors stay this close to ONNX Runtime's."""
 
@@ -55,74 +54,7 @@ def open_bundled_embedder(name: str, progress: Progress | None = None) -> Bundle
             f"embedding model {name!r}: its prepared files do not open ({error}); "
             f"delete the folder {folder} and try again"
         ) from error
-    return BundledEmbedder(name, tokenizer, forward, lambda: _open_torch(folder))
-
-
-def open_onnx(path: Path) -> Forward:
-    """ONNX Runtime over the graph that rag.bundled_graph wrote, in float32."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = _count_processors()
-    # The graph is made of fused operators already: optimising it again only costs start-up time.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # Idle threads that spin would take the processor from the rest of the server.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def forward(ids: Ids, mask: Ids) -> States:
-        states: States = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
-        return states
-
-    return forward
-
-
-def _open_torch(folder: Path) -> Forward:
-    """`transformers` over model.safetensors: on a GPU in float32, else in bfloat16."""
-    import torch
-    from transformers import BertModel
-
-    device = _pick_device()
-    dtype = torch.bfloat16 if device == "cpu" else torch.float32
-    model: Any = BertModel.from_pretrained(folder, dtype=dtype)
-    model = model.to(device).eval()
-
-    def forward(ids: Ids, mask: Ids) -> States:
-        with torch.inference_mode():
-            inputs = {"input_ids": ids, "attention_mask": mask}
-            tensors = {name: torch.from_numpy(rows).to(device) for name, rows in inputs.items()}
-            states: States = model(**tensors).last_hidden_state.float().cpu().numpy()
-        return states
-
-    return forward
-
-
-def _pick_device() -> str:
-    """`cuda`, `mps` or `cpu`, the best that torch finds."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _count_processors() -> int:
-    """Processors this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def has_matrix_hardware() -> bool:
-    """Whether torch would be much faster here: Intel AMX, an Nvidia or an Apple GPU."""
-    if sys.platform == "darwin":
-        return os.uname().machine == "arm64"
-    if Path("/proc/driver/nvidia/version").exists():
-        return True
-    try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return False
+    return BundledEmbedder(name, tokenizer, forward, lambda: open_torch_process(folder))
 
 
 class BundledEmbedder:
@@ -133,7 +65,7 @@ class BundledEmbedder:
         name: str,
         tokenizer: BundledTokenizer,
         forward: Forward,
-        open_bulk: Callable[[], Forward],
+        open_bulk: Callable[[], AbstractContextManager[Forward]],
     ) -> None:
         self.name = name
         self.dim = DIM
@@ -168,29 +100,49 @@ class BundledEmbedder:
     ) -> tuple[Matrix, list[TokenVectors]]:
         """Unit rows and token vectors of `prefix` + each text, in the order of `texts`."""
         encodings = [_cut(found) for found in self.tokenizer.encode([prefix + t for t in texts])]
-        forward = self._choose_forward(encodings)
         vectors = np.zeros((len(texts), self.dim), np.float32)
         token_vectors: dict[int, TokenVectors] = {}
-        for rows in group_by_length([len(e.ids) for e in encodings], BATCH_TOKENS):
-            batch = [encodings[row] for row in rows]
-            for row, encoding, states in zip(rows, batch, forward(*_pad(batch)), strict=True):
-                own = states[: len(encoding.ids)]
-                vectors[row] = own.mean(axis=0)
-                token_vectors[row] = _pick_tokens(own, encoding.starts, len(prefix))
-            if progress:
-                progress(len(token_vectors), len(texts))
+        lengths = [len(encoding.ids) for encoding in encodings]
+        groups = list(group_by_length(lengths, BATCH_TOKENS))
+        sample = [encodings[row] for row in groups[0]] if groups else []
+        with self._choose_forward(sample, sum(lengths)) as forward:
+            for rows in groups:
+                states = forward(*_pad([encodings[row] for row in rows]))
+                for row, own in zip(rows, states, strict=True):
+                    vectors[row], token_vectors[row] = _pool(own, encodings[row], len(prefix))
+                if progress:
+                    progress(len(token_vectors), len(texts))
         return unit_rows(vectors), [token_vectors[row] for row in range(len(texts))]
 
-    def _choose_forward(self, encodings: Sequence[Encoding]) -> Forward:
-        """Torch for a large batch where it is faster and its vectors are the same, else ONNX."""
-        if sum(len(encoding.ids) for encoding in encodings) < BULK_TOKENS:
-            return self.forward
-        if not has_matrix_hardware():
-            return self.forward
-        bulk = self.open_bulk()
-        sample = _pad(encodings[:1])
-        vector, expected = (unit_rows(run(*sample).mean(axis=1)) for run in (bulk, self.forward))
-        return bulk if float((vector * expected).sum()) >= MIN_BULK_COSINE else self.forward
+    @contextmanager
+    def _choose_forward(self, batch: Sequence[Encoding], total_tokens: int) -> Iterator[Forward]:
+        """Torch for a large load where it is faster, if it agrees on `batch`; else ONNX."""
+        if total_tokens < BULK_TOKENS or not has_matrix_hardware():
+            yield self.forward
+            return
+        with self.open_bulk() as bulk:
+            yield self._guard(bulk) if self._agrees(bulk, *_pad(batch)) else self.forward
+
+    def _agrees(self, bulk: Forward, ids: Ids, mask: Ids) -> bool:
+        """Whether `bulk` works and gives these texts the vectors they should have."""
+        try:
+            states = bulk(ids, mask)
+        except (OSError, EOFError, ValueError):
+            return False
+        masked = np.stack([states, self.forward(ids, mask)]) * mask[..., None]
+        vectors, expected = (unit_rows(sums) for sums in masked.sum(axis=2, dtype=np.float32))
+        return bool((vectors * expected).sum(axis=1).min() >= MIN_BULK_COSINE)
+
+    def _guard(self, bulk: Forward) -> Forward:
+        """`bulk`, and ONNX from the batch on at which it fails."""
+
+        def forward(ids: Ids, mask: Ids) -> States:
+            try:
+                return bulk(ids, mask)
+            except (OSError, EOFError, ValueError):
+                return self.forward(ids, mask)
+
+        return forward
 
 
 def _cut(encoding: Encoding) -> Encoding:
@@ -223,11 +175,17 @@ def _pad(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:
     return ids, mask
 
 
-def _pick_tokens(states: States, starts: npt.NDArray[np.int32], prefix_size: int) -> TokenVectors:
-    """The text's own tokens, unit rows: without the first, the last and the prefix's."""
-    inner = slice(1, len(states) - 1)
-    own = starts[inner] >= prefix_size
-    return TokenVectors(unit_rows(states[inner][own]), starts[inner][own] - prefix_size)
+def _pool(states: States, encoding: Encoding, prefix_size: int) -> tuple[Matrix, TokenVectors]:
+    """The mean of all tokens, and the text's own: without the first, the last and the prefix's."""
+    states = states[: len(encoding.ids)]
+    own = encoding.starts >= prefix_size
+    own[[0, -1]] = False
+    tokens = TokenVectors(
+        unit_rows(states[own]),
+        encoding.ids[own].astype(np.int32),
+        encoding.starts[own] - prefix_size,
+    )
+    return states.mean(axis=0), tokens
 
 
 def unit_rows(rows: Matrix) -> Matrix:

@@ -20,6 +20,8 @@ from rag.types import Block, Chunk, Document, Section
 
 CHUNKING_VERSION = 1
 SEPARATORS = ["\n\n", "\n", "。", "．", "！", "？", "；", "、", "，", " ", "\u3000", ""]
+UNIT_CHARS = 80
+"""Sentences and bullets shorter than this go together into one unit of the vector leg."""
 TokenCounter = Callable[[Sequence[str]], list[int]]
 
 
@@ -65,6 +67,20 @@ def chunk_document(
 def embedding_text(chunk: Chunk) -> str:
     """What is embedded and indexed: the breadcrumb, then the text as a reader sees it."""
     return "\n".join([chunk.breadcrumb, *(text for _, _, text in readable_sentences(chunk))])
+
+
+def unit_texts(chunk: Chunk) -> list[str]:
+    """The chunk's text in small units, each behind the breadcrumb, as the vector leg embeds them.
+
+    A short fact drowns in the vector of a long chunk: the best unit speaks for its chunk.
+    """
+    units: list[str] = []
+    for _, _, text in readable_sentences(chunk):
+        if units and len(units[-1]) + len(text) <= UNIT_CHARS:
+            units[-1] += "\n" + text
+        else:
+            units.append(text)
+    return [f"{chunk.breadcrumb}\n{unit}" for unit in units] or [chunk.breadcrumb]
 
 
 def readable_sentences(chunk: Chunk) -> list[tuple[int, int, str]]:

@@ -1,20 +1,25 @@
-"""Stage 5, the vector leg: FAISS over unit vectors, exact."""
+"""Stage 5, the vector leg: FAISS over unit vectors, exact.
+
+A chunk has a vector for each of its small units (a bullet, a sentence or two); its score is that
+of its best unit.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from rag.protocols import Matrix
+from rag.protocols import Matrix, Offsets
 
-SCORED_ROWS = 10_000
+SCORED_UNITS = 10_000
 
 
 class FaissIndex:
-    """Inner product over unit vectors, so cosine; row i stands for the i-th chunk."""
+    """Inner product over unit vectors, so cosine; row i stands for the i-th unit."""
 
     def __init__(self, index: faiss.Index) -> None:
         self._index = index
@@ -45,19 +50,39 @@ class FaissIndex:
         rows: Matrix = self._index.reconstruct_n(0, self.size)
         return rows
 
-    def scores(self, query: Matrix) -> Matrix:
-        """Cosine of one query, shape (dim,), with every row, shape (size,).
-
-        Past `SCORED_ROWS` only the nearest are exact; the others get the least score found.
-        """
-        scores = np.zeros(self.size, dtype=np.float32)
-        if self.size:
-            found, rows = self.search(query[None, :], SCORED_ROWS)
-            scores[:] = found.min()
-            scores[rows[0]] = found[0]
-        return scores
-
     def search(self, query: Matrix, candidate_k: int) -> tuple[Matrix, npt.NDArray[np.int64]]:
         """Scores and rows of the nearest, best first, shape (queries, min(candidate_k, size))."""
         scores, rows = self._index.search(query, min(candidate_k, self.size))
         return scores, rows
+
+
+class DenseIndex:
+    """The units' vectors and which chunk each belongs to; chunk i owns units ends[i-1]:ends[i]."""
+
+    def __init__(self, units: FaissIndex, ends: Offsets) -> None:
+        self.units = units
+        self.ends = ends
+        lengths = np.diff(ends, prepend=0)
+        self._chunk_of_unit = np.repeat(np.arange(len(ends)), lengths)
+
+    @classmethod
+    def build(cls, vectors: Matrix, unit_counts: Sequence[int]) -> DenseIndex:
+        """An index of units in the order of their chunks, `unit_counts[i]` of them for chunk i."""
+        return cls(FaissIndex.build(vectors), np.cumsum(unit_counts, dtype=np.int32))
+
+    def span(self, row: int) -> slice:
+        """Which units belong to one chunk."""
+        return slice(int(self.ends[row - 1]) if row else 0, int(self.ends[row]))
+
+    def scores(self, query: Matrix) -> Matrix:
+        """Cosine of one query, shape (dim,), with the best unit of every chunk, shape (chunks,).
+
+        Past `SCORED_UNITS` units only the nearest are exact; a chunk with none of them gets the
+        least score found.
+        """
+        if not self.units.size:
+            return np.zeros(len(self.ends), dtype=np.float32)
+        found, rows = self.units.search(query[None, :], SCORED_UNITS)
+        scores = np.full(len(self.ends), found.min(), dtype=np.float32)
+        np.maximum.at(scores, self._chunk_of_unit[rows[0]], found[0])
+        return scores

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
-from rag.chunking import CHUNKING_VERSION, ChunkLimits, chunk_document, embedding_text
+from rag.chunking import CHUNKING_VERSION, ChunkLimits, chunk_document, embedding_text, unit_texts
 from rag.config import Settings
-from rag.dense import FaissIndex
+from rag.dense import DenseIndex
 from rag.errors import IndexWriteError, SnapshotError
-from rag.late_interaction import TokenIndex, dequantize
+from rag.late_interaction import TokenIndex
 from rag.lexical import BM25Index
 from rag.loading import Corpus, load_corpus
 from rag.protocols import Embedder, Matrix, TokenVectors
@@ -35,7 +37,10 @@ from rag.text import TEXT_VERSION, bigrams, words
 from rag.types import Chunk, Document
 
 Report = Callable[[str, int, int], None]
-"""Called with (stage, done, total): stages are reading, chunking, embedding, terms, writing."""
+"""Called with (stage, done, total); progress.LABELS names the stages."""
+
+SLICE = 4096
+"""Texts embedded at a time: bounds the memory their token vectors take."""
 
 
 def recipe_of(settings: Settings, embedder: Embedder) -> Recipe:
@@ -96,7 +101,7 @@ def build_snapshot(
     recipe = recipe_of(settings, embedder)
     chunks = _chunk_all(documents, settings, embedder, report, old)
     texts = [embedding_text(chunk) for chunk in chunks]
-    vectors, tokens = _embed(texts, embedder, report, old)
+    dense, tokens = _embed(chunks, texts, embedder, report, old)
     word_terms, bigram_terms = [], []
     for number, text in enumerate(texts):
         word_terms.append(words(text))
@@ -119,10 +124,10 @@ def build_snapshot(
         manifest,
         {document.doc_id: document for document in documents},
         chunks,
-        FaissIndex.build(vectors),
+        dense,
         BM25Index.build(word_terms),
         BM25Index.build(bigram_terms),
-        TokenIndex.build(tokens, embedder.dim),
+        tokens,
     )
 
 
@@ -166,32 +171,57 @@ def _same(before: Document, now: Document) -> bool:
 
 
 def _embed(
-    texts: Sequence[str], embedder: Embedder, report: Report, old: Snapshot | None
-) -> tuple[Matrix, list[TokenVectors]]:
-    known: dict[str, int] = {}
-    if old is not None:
-        known = {embedding_text(chunk): row for row, chunk in enumerate(old.chunks)}
-    new = [number for number, text in enumerate(texts) if text not in known]
-    report("embedding", 0, len(new))
-    new_vectors, new_tokens = embedder.embed_passages(
-        [texts[number] for number in new], lambda done, total: report("embedding", done, total)
-    )
-    vectors = np.zeros((len(texts), embedder.dim), dtype=np.float32)
-    tokens: list[TokenVectors | None] = [None] * len(texts)
-    for position, number in enumerate(new):
-        vectors[number], tokens[number] = new_vectors[position], new_tokens[position]
-    if old is not None and len(new) < len(texts):
-        old_vectors = old.dense.vectors()
-        for number, text in enumerate(texts):
-            if tokens[number] is None:
-                row = known[text]
-                span = old.tokens.span(row)
-                vectors[number] = old_vectors[row]
-                tokens[number] = TokenVectors(
-                    dequantize(old.tokens.codes[span], old.tokens.scales[span]),
-                    old.tokens.starts[span],
-                )
-    return vectors, [found for found in tokens if found is not None]
+    chunks: Sequence[Chunk],
+    texts: Sequence[str],
+    embedder: Embedder,
+    report: Report,
+    old: Snapshot | None,
+) -> tuple[DenseIndex, TokenIndex]:
+    """The two embedded legs; what `old` holds of the same texts is taken from it."""
+    known = {embedding_text(chunk): row for row, chunk in enumerate(old.chunks)} if old else {}
+    rows = [known.get(text) for text in texts]
+    units = [unit_texts(chunk) for chunk in chunks]
+    new = [number for number, row in enumerate(rows) if row is None]
+    new_units = [text for number in new for text in units[number]]
+    embedded = _in_slices([*new_units, *(texts[n] for n in new)], embedder, report)
+    new_vectors = iter([vector for vector, _ in itertools.islice(embedded, len(new_units))])
+
+    counts = [len(texts) for texts in units]
+    vectors = np.zeros((sum(counts), embedder.dim), dtype=np.float32)
+    old_vectors = old.dense.units.vectors() if old else vectors
+    position = 0
+    for row, count in zip(rows, counts, strict=True):
+        span = slice(position, position + count)
+        position += count
+        if row is not None and old is not None:
+            vectors[span] = old_vectors[old.dense.span(row)]
+        else:
+            vectors[span] = list(itertools.islice(new_vectors, count))
+
+    def tokens_in_order() -> Iterator[TokenVectors]:
+        for row in rows:
+            if row is not None and old is not None:
+                yield old.tokens.tokens(row)
+            else:
+                yield next(embedded)[1]
+
+    tokens = TokenIndex.build(tokens_in_order(), embedder.dim)
+    return DenseIndex.build(vectors, counts), tokens
+
+
+def _in_slices(
+    texts: Sequence[str], embedder: Embedder, report: Report
+) -> Iterator[tuple[Matrix, TokenVectors]]:
+    """(vector, token vectors) of each text in order, never more than a slice of them in memory."""
+    report("embedding", 0, len(texts))
+    for start in range(0, len(texts), SLICE):
+        part = texts[start : start + SLICE]
+        done_before = partial(_report_embedded, report, start, len(texts))
+        yield from zip(*embedder.embed_passages(part, done_before), strict=True)
+
+
+def _report_embedded(report: Report, before: int, total: int, done: int, _: int) -> None:
+    report("embedding", before + done, total)
 
 
 def _open_if_any(index: Path, recipe: Recipe) -> Snapshot | None:

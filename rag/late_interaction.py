@@ -7,7 +7,7 @@ anyway: no training and no second model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +20,47 @@ Codes = npt.NDArray[np.int8]
 class TokenIndex:
     """Token vectors of all chunks, eight bits a number; chunk i owns rows ends[i-1]:ends[i]."""
 
-    def __init__(self, codes: Codes, scales: Matrix, starts: Offsets, ends: Offsets) -> None:
+    def __init__(
+        self, codes: Codes, scales: Matrix, ids: Offsets, starts: Offsets, ends: Offsets
+    ) -> None:
         self.codes = codes
         self.scales = scales
+        self.ids = ids
         self.starts = starts
         self.ends = ends
+        self._frequencies = _document_frequencies(ids, ends)
 
     @classmethod
-    def build(cls, tokens: Sequence[TokenVectors], dim: int) -> TokenIndex:
-        """An index of the chunks' token vectors in order."""
-        vectors = np.concatenate([t.vectors for t in tokens] or [np.zeros((0, dim), np.float32)])
-        starts = np.concatenate([t.starts for t in tokens] or [np.zeros(0, np.int32)])
-        ends = np.cumsum([len(t.vectors) for t in tokens], dtype=np.int32)
-        codes, scales = quantize(vectors)
-        return cls(codes, scales, starts.astype(np.int32), ends)
+    def build(cls, chunks: Iterable[TokenVectors], dim: int) -> TokenIndex:
+        """An index of the chunks' token vectors in order, each made small as it comes."""
+        codes, scales = [np.zeros((0, dim), np.int8)], [np.zeros(0, np.float32)]
+        ids, starts = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+        lengths: list[int] = []
+        for tokens in chunks:
+            quantized = quantize(tokens.vectors)
+            codes.append(quantized[0])
+            scales.append(quantized[1])
+            ids.append(tokens.ids)
+            starts.append(tokens.starts)
+            lengths.append(len(tokens.ids))
+        return cls(
+            np.concatenate(codes),
+            np.concatenate(scales),
+            np.concatenate(ids),
+            np.concatenate(starts),
+            np.cumsum(lengths, dtype=np.int32),
+        )
+
+    def tokens(self, row: int) -> TokenVectors:
+        """One chunk's tokens again."""
+        span = self.span(row)
+        vectors = dequantize(self.codes[span], self.scales[span])
+        return TokenVectors(vectors, self.ids[span], self.starts[span])
+
+    def weights(self, ids: Offsets) -> Matrix:
+        """How much each token of a question tells: the square root of its IDF over the chunks."""
+        found = np.array([self._frequencies.get(int(token), 0) for token in ids], dtype=np.float32)
+        return np.sqrt(np.log1p((self.size - found + 0.5) / (found + 0.5)))
 
     @property
     def size(self) -> int:
@@ -64,6 +91,14 @@ class TokenIndex:
         best = np.maximum.reduceat(cosines, np.cumsum([0, *lengths[:-1]]), axis=0)
         result[filled] = best @ (weights / weights.sum())
         return result
+
+
+def _document_frequencies(ids: Offsets, ends: Offsets) -> dict[int, int]:
+    """In how many chunks each token stands."""
+    chunk_of_token = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    pairs = np.unique(np.stack([ids, chunk_of_token]), axis=1)
+    found, counts = np.unique(pairs[0], return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def quantize(vectors: Matrix) -> tuple[Codes, Matrix]:

@@ -19,12 +19,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class TokenVectors:
-    """One text's tokens: unit rows (tokens, dim), and where each token starts in that text.
+    """One text's tokens: unit rows (tokens, dim), ids in the vocabulary, where each token starts.
 
-    Prefix and special tokens are left out; `starts` counts code points.
+    Prefix and special tokens are left out; `starts` counts code points of the text.
     """
 
     vectors: Matrix
+    ids: Offsets
     starts: Offsets
 
 

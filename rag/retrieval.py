@@ -28,10 +28,10 @@ REMEMBERED_QUESTIONS = 256
 class FusionWeights:
     """Weights of the legs' min–max scores; how each was chosen stands in docs/retrieval.md."""
 
-    dense: float = 0.6
+    dense: float = 0.4
     words: float = 0.2
-    bigrams: float = 0.2
-    late: float = 0.4
+    bigrams: float = 0.15
+    late: float = 1.0
     alias: float = 0.5
     history: float = 0.5
     candidate_k: int = 64
@@ -169,7 +169,7 @@ class Retriever:
             first = np.zeros(len(rows), dtype=np.float32)
             positions = list(range(len(rows)))
         candidates = [int(rows[position]) for position in positions]
-        token_weights = np.ones(len(query.tokens.vectors), dtype=np.float32)
+        token_weights = self.snapshot.tokens.weights(query.tokens.ids)
         late = self.snapshot.tokens.scores(query.tokens.vectors, token_weights, candidates)
         total = first[positions]
         if "late" in legs:

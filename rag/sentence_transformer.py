@@ -28,7 +28,7 @@ HUB_TIMEOUT_SECONDS = 5.0
 FALLBACK_MAX_TOKENS = 512
 BATCH_TOKENS = 2048
 ACCELERATOR_BATCH_TOKENS = 16_384
-NO_OFFSET = np.zeros(1, np.int32)
+NO_TOKEN = np.zeros(1, np.int32)
 CODE_VERSION = 1
 """Counts up whenever this file computes other vectors from the same model."""
 
@@ -100,7 +100,7 @@ class SentenceTransformerEmbedder:
         limit = model.max_seq_length
         self.max_tokens = int(limit) if limit and limit < math.inf else FALLBACK_MAX_TOKENS
         self.lock = Lock()  # tokenizers of `transformers` are not safe to share between threads
-        self.dim = len(model.encode("", show_progress_bar=False))
+        self.dim = len(model.encode("a", show_progress_bar=False))
         self.fingerprint = _fingerprint(name, model, self.query_prefix, self.passage_prefix)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -148,7 +148,9 @@ class SentenceTransformerEmbedder:
             for row, output in zip(rows, outputs, strict=True):
                 vectors[row] = unit_rows(_array(output["sentence_embedding"])[None])[0]
                 tokens = self._token_vectors(prefix, texts[row], output)
-                token_vectors[row] = tokens or TokenVectors(vectors[row : row + 1], NO_OFFSET)
+                token_vectors[row] = tokens or TokenVectors(
+                    vectors[row : row + 1], NO_TOKEN, NO_TOKEN
+                )
             if progress:
                 progress(len(token_vectors), len(texts))
         return vectors, [token_vectors[row] for row in range(len(texts))]
@@ -172,13 +174,18 @@ class SentenceTransformerEmbedder:
             return_special_tokens_mask=True,
         )
         kept = _array(output["attention_mask"]) > 0
-        if output["input_ids"].cpu().numpy()[kept].tolist() != encoded["input_ids"]:
+        ids = np.array(encoded["input_ids"], np.int32)
+        if not np.array_equal(output["input_ids"].cpu().numpy()[kept], ids):
             return None
         stripped = len(whole) - len(whole.lstrip())
         spans = np.array(encoded["offset_mapping"], np.int32) + (stripped - len(prefix))
         # A token may begin with the prefix's last space, so its end decides.
         own = (np.array(encoded["special_tokens_mask"]) == 0) & (spans[:, 1] > 0)
-        return TokenVectors(unit_rows(_array(states)[kept][own]), np.maximum(spans[own, 0], 0))
+        return TokenVectors(
+            unit_rows(_array(states)[kept][own]),
+            np.array(encoded["input_ids"], np.int32)[own],
+            np.maximum(spans[own, 0], 0),
+        )
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rag.dense import FaissIndex
+from rag.dense import DenseIndex, FaissIndex
 from rag.errors import IndexCorruptError, IndexMismatchError, IndexMissingError, IndexWriteError
 from rag.late_interaction import TokenIndex
 from rag.lexical import BM25Index
@@ -26,6 +26,7 @@ from rag.types import Chunk, Document
 
 SCHEMA_VERSION = 1
 KEPT_SNAPSHOTS = 2
+TOKEN_ARRAYS = ("codes", "scales", "ids", "starts", "ends")
 _CURRENT = "CURRENT"
 _MANIFEST = "manifest.json"
 
@@ -62,7 +63,7 @@ class Snapshot:
     manifest: Manifest
     documents: Mapping[str, Document]
     chunks: Sequence[Chunk]
-    dense: FaissIndex
+    dense: DenseIndex
     words: BM25Index
     bigrams: BM25Index
     tokens: TokenIndex
@@ -123,12 +124,13 @@ def open_snapshot(index: Path, current: Recipe) -> Snapshot:
     documents = {d.doc_id: d for d in map(_document, _read_lines(folder / "documents.jsonl"))}
     chunks = [_chunk(v, documents) for v in _read_lines(folder / "chunks.jsonl")]
     with np.load(folder / "tokens.npz", allow_pickle=False) as arrays:
-        tokens = TokenIndex(*(arrays[key] for key in ("codes", "scales", "starts", "ends")))
+        tokens = TokenIndex(*(arrays[key] for key in TOKEN_ARRAYS))
+        unit_ends = arrays["unit_ends"]
     return Snapshot(
         manifest,
         documents,
         chunks,
-        FaissIndex.load(folder / "dense.faiss"),
+        DenseIndex(FaissIndex.load(folder / "dense.faiss"), unit_ends),
         _load_bm25(folder / "words.npz", len(chunks)),
         _load_bm25(folder / "bigrams.npz", len(chunks)),
         tokens,
@@ -175,11 +177,13 @@ def _writers(snapshot: Snapshot) -> dict[str, Callable[[Path], None]]:
             path, map(asdict, snapshot.documents.values())
         ),
         "chunks.jsonl": lambda path: _write_lines(path, map(_chunk_record, snapshot.chunks)),
-        "dense.faiss": snapshot.dense.save,
+        "dense.faiss": snapshot.dense.units.save,
         "words.npz": lambda path: _save_bm25(path, snapshot.words),
         "bigrams.npz": lambda path: _save_bm25(path, snapshot.bigrams),
         "tokens.npz": lambda path: np.savez(
-            path, codes=tokens.codes, scales=tokens.scales, starts=tokens.starts, ends=tokens.ends
+            path,
+            unit_ends=snapshot.dense.ends,
+            **{name: getattr(tokens, name) for name in TOKEN_ARRAYS},
         ),
     }
 

@@ -1,0 +1,160 @@
+"""Token ids → hidden states of the bundled model, by ONNX Runtime here or torch in a child.
+
+ONNX Runtime opens in a fraction of a second. Torch takes seconds to import and hundreds of
+megabytes that it never gives back, but is several times faster on matrix hardware: so it works in
+a process of its own, `python -m rag.bundled_forward FOLDER`, which ends with the batch.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int64]
+States = npt.NDArray[np.float32]
+Forward = Callable[[Ids, Ids], States]
+"""Ids and mask, shape (batch, tokens) → the last hidden states, shape (batch, tokens, dim)."""
+
+CHILD_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Waiting threads sleep: on a busy machine spinning ones made torch three times slower."""
+
+SHAPE = struct.Struct("<3q")
+"""What goes before an array through a pipe: its shape, the last axis 1 for ids."""
+
+
+def open_onnx(path: Path) -> Forward:
+    """ONNX Runtime over the graph that rag.bundled_graph wrote, in float32."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = _count_processors()
+    # The graph is made of fused operators already: optimising it again only costs start-up time.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Idle threads that spin would take the processor from the rest of the server.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def forward(ids: Ids, mask: Ids) -> States:
+        states: States = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        return states
+
+    return forward
+
+
+@contextmanager
+def open_torch_process(folder: Path) -> Iterator[Forward]:
+    """`open_torch` in a child process; `forward` raises OSError when the child has died."""
+    root = str(Path(__file__).resolve().parent.parent)
+    search_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    with subprocess.Popen(
+        [sys.executable, "-m", "rag.bundled_forward", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**CHILD_DEFAULTS, **os.environ, "PYTHONPATH": search_path, "PYTHONSAFEPATH": "1"},
+    ) as process:
+        to_child, from_child = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+
+        def forward(ids: Ids, mask: Ids) -> States:
+            _send(to_child, ids)
+            _send(to_child, mask)
+            return _receive(from_child, np.dtype(np.float32))
+
+        try:
+            yield forward
+        finally:
+            process.kill()
+            with suppress(OSError):  # what a dead child did not read cannot be flushed
+                to_child.close()
+
+
+def open_torch(folder: Path) -> Forward:
+    """`transformers` over model.safetensors: on a GPU in float32, else in bfloat16."""
+    import torch
+    from transformers import BertModel
+
+    device = _pick_device()
+    dtype = torch.bfloat16 if device == "cpu" else torch.float32
+    model: Any = BertModel.from_pretrained(folder, dtype=dtype)
+    model = model.to(device).eval()
+
+    def forward(ids: Ids, mask: Ids) -> States:
+        with torch.inference_mode():
+            inputs = {"input_ids": ids, "attention_mask": mask}
+            tensors = {name: torch.tensor(rows, device=device) for name, rows in inputs.items()}
+            states: States = model(**tensors).last_hidden_state.float().cpu().numpy()
+        return states
+
+    return forward
+
+
+def _pick_device() -> str:
+    """`cuda`, `mps` or `cpu`, the best that torch finds."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _count_processors() -> int:
+    """Processors this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def has_matrix_hardware() -> bool:
+    """Whether torch would be much faster here: Intel AMX, an Nvidia or an Apple GPU."""
+    if sys.platform == "darwin":
+        return os.uname().machine == "arm64"
+    if Path("/proc/driver/nvidia/version").exists():
+        return True
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return False
+
+
+def _send(pipe: IO[bytes], array: npt.NDArray[Any]) -> None:
+    shape = (*array.shape, 1)[:3]
+    pipe.write(SHAPE.pack(*shape) + np.ascontiguousarray(array).tobytes())
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The next array; raises EOFError at the end and OSError where the pipe broke."""
+    header = pipe.read(SHAPE.size)
+    if not header:
+        raise EOFError
+    shape = SHAPE.unpack(header)
+    data = pipe.read(int(np.prod(shape)) * dtype.itemsize)
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def main(folder: Path) -> None:
+    """Answers ids and mask on standard input with states on standard output, until that ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not stand among the answers
+    forward = open_torch(folder)
+    ids_type = np.dtype(np.int64)
+    while True:
+        try:
+            ids = _receive(sys.stdin.buffer, ids_type)[..., 0]
+            mask = _receive(sys.stdin.buffer, ids_type)[..., 0]
+        except EOFError:
+            return
+        _send(answers, forward(ids, mask))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
