@@ -6,7 +6,6 @@ and the `aliases` of each note's front matter (other names of its title).
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,30 +20,68 @@ CORPUS_ALIASES = "aliases.toml"
 
 
 @dataclass(frozen=True, slots=True)
+class Name:
+    """One name and how it is compared."""
+
+    text: str
+    folded: str
+
+    def stands_in(self, folded_text: str) -> bool:
+        """A Latin name only as a whole word: `EB` is not in `EBS`; Japanese anywhere."""
+        start = folded_text.find(self.folded)
+        while start >= 0:
+            end = start + len(self.folded)
+            if not (
+                _continues_word(self.folded[0], folded_text[start - 1 : start])
+                or _continues_word(self.folded[-1], folded_text[end : end + 1])
+            ):
+                return True
+            start = folded_text.find(self.folded, start + 1)
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class Aliases:
     """Groups of equivalent names; a name may be in several groups."""
 
-    groups: tuple[tuple[str, ...], ...]
+    groups: tuple[tuple[Name, ...], ...]
+
+    @classmethod
+    def of(cls, groups: Iterable[Sequence[str]]) -> Aliases:
+        """Groups of names as written; empty names and repeated groups are left out."""
+        named = (
+            tuple(Name(n, f) for n in group if (f := normalize_for_search(n).strip()))
+            for group in groups
+        )
+        return cls(tuple(dict.fromkeys(group for group in named if len(group) > 1)))
 
     def expansions(self, question: str) -> list[str]:
         """Other names of what the question names, in the dictionary's order, none twice."""
         folded = normalize_for_search(question)
         found: dict[str, None] = {}
         for group in self.groups:
-            named = [name for name in group if _stands_in(normalize_for_search(name), folded)]
-            if named:
-                found.update(dict.fromkeys(n for n in group if n not in named))
-        return [name for name in found if normalize_for_search(name) not in folded]
+            named = [name.stands_in(folded) for name in group]
+            if any(named):
+                others = zip(group, named, strict=True)
+                found.update({name.text: None for name, stands in others if not stands})
+        return list(found)
 
 
 def load_aliases(documents: Iterable[Document], corpus: Path | None) -> Aliases:
     """All groups; raises ConfigError when an aliases.toml is not of its form."""
     packaged = resources.files("rag").joinpath("data", CORPUS_ALIASES).read_text(encoding="utf-8")
-    groups = list(_read(packaged, f"rag/data/{CORPUS_ALIASES}"))
+    groups: list[Sequence[str]] = list(_read(packaged, f"rag/data/{CORPUS_ALIASES}"))
     if corpus is not None and (path := corpus / CORPUS_ALIASES).is_file():
-        groups.extend(_read(path.read_text(encoding="utf-8"), str(path)))
+        groups.extend(_read(_text_of(path), str(path)))
     groups.extend((doc.title, *doc.aliases) for doc in documents if doc.aliases)
-    return Aliases(tuple(dict.fromkeys(groups)))
+    return Aliases.of(groups)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}; save it as UTF-8, readable to you") from error
 
 
 def _read(text: str, path: str) -> Iterable[tuple[str, ...]]:
@@ -61,10 +98,5 @@ def _read(text: str, path: str) -> Iterable[tuple[str, ...]]:
         yield (name, *([others] if isinstance(others, str) else others))
 
 
-def _stands_in(name: str, text: str) -> bool:
-    """A Latin name only as a whole word: `EB` is not in `EBS`; Japanese anywhere."""
-    if not name:
-        return False
-    left = r"(?<![a-z0-9])" if name[0].isascii() else ""
-    right = r"(?![a-z0-9])" if name[-1].isascii() else ""
-    return re.search(left + re.escape(name) + right, text) is not None
+def _continues_word(edge: str, neighbour: str) -> bool:
+    return all(char.isascii() and char.isalnum() for char in edge + (neighbour or " "))

@@ -146,8 +146,7 @@ class Assistant:
         result = self.search(question, history=history, top_k=top_k, tags=tags)
         yield result
         answer = self.answer(result, model)
-        for number, line in enumerate(answer.text.splitlines()):
-            yield line if number == 0 else f"\n{line}"
+        yield from answer.text.splitlines(keepends=True)
         yield answer
 
     def answer(self, result: SearchResult, model: str | None = None) -> Answer:
@@ -155,10 +154,9 @@ class Assistant:
         if model not in (None, *self.models):
             raise GeneratorError(f"no answer model {model!r}; choose one of {list(self.models)}")
         started = time.perf_counter()
-        refused = not result.hits or result.answerable < self.settings.answer_threshold
         statements: tuple[Statement, ...] = ()
         citations: tuple[Citation, ...] = ()
-        if not refused:
+        if result.hits and result.answerable >= self.settings.answer_threshold:
             statements, citations = self._extract(result)
         generate_ms = (time.perf_counter() - started) * 1000
         took_ms = {**result.took_ms, "generate": generate_ms}
@@ -169,7 +167,7 @@ class Assistant:
             citations=citations,
             hits=result.hits,
             answerable=result.answerable,
-            refused=refused,
+            refused=not statements,
             model=EXTRACTIVE,
             took_ms=took_ms | {"total": result.took_ms["total"] + generate_ms},
             snapshot_id=result.snapshot_id,

@@ -100,6 +100,7 @@ def _prepare(folder: Path, progress: Progress) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     steps: list[Callable[[Path, BundledWeights], None]] = [
         _write_settings,
+        _write_config,
         _write_tokenizer,
         _write_vocabulary,
         _write_graph,
@@ -132,7 +133,7 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def _write_settings(folder: Path, weights: BundledWeights) -> None:
-    """Every small JSON file of a sentence-transformers folder."""
+    """Which modules follow each other, the pooling and the prompts, for sentence-transformers."""
     module = "sentence_transformers.models"
     _write_json(
         folder / "modules.json",
@@ -163,6 +164,10 @@ def _write_settings(folder: Path, weights: BundledWeights) -> None:
             "similarity_fn_name": "cosine",
         },
     )
+
+
+def _write_config(folder: Path, weights: BundledWeights) -> None:
+    """The shape of the network, for `transformers`."""
     _write_json(
         folder / "config.json",
         {

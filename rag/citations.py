@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from rag.types import Chunk, Citation, Document, Hit
@@ -10,6 +11,8 @@ from rag.types import Chunk, Citation, Document, Hit
 def cite_span(document: Document, hit: Hit, number: int, start: int, end: int) -> Citation:
     """The citation of `document.text[start:end]`; raises ValueError when it leaves the hit."""
     chunk = hit.chunk
+    if document.doc_id != chunk.doc_id:
+        raise ValueError(f"the hit is in {chunk.doc_id!r}, not in {document.doc_id!r}")
     if not chunk.start_index <= start < end <= chunk.end_index:
         raise ValueError(
             f"span {start}–{end} is not inside the hit's {chunk.start_index}–{chunk.end_index}"
@@ -51,6 +54,6 @@ def span_url(doc_id: str, start: int, end: int) -> str:
 
 def line_of(chunk: Chunk, index: int) -> int:
     """Line of a position inside the chunk; `\\r\\n`, `\\n` and `\\r` each end one line."""
-    before = chunk.text[: index - chunk.start_index]
-    breaks = before.count("\n") + before.count("\r") - before.count("\r\n")
-    return chunk.start_line + breaks
+    offset = index - chunk.start_index
+    breaks = re.finditer(r"\r\n|\r|\n", chunk.text)
+    return chunk.start_line + sum(found.end() <= offset for found in breaks)

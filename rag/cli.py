@@ -7,81 +7,50 @@ failed, 2 the user's mistake, told in one line.
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
+import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag.errors import RagError
+from rag.errors import ConfigError, RagError
+from rag.options import build_parser
 
 if TYPE_CHECKING:
     from rag.assistant import Assistant
     from rag.config import Settings
 
-EXAMPLES = """examples:
-  kotae serve                                   chat page on http://127.0.0.1:8000
-  kotae ask "Lambdaの最大実行時間は？"
-  kotae search "ロールバックの条件" -k 3 --json
-  kotae index --corpus ~/notes --index ~/.kotae-index
-"""
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its status."""
     options = build_parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal cannot show is escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = COMMANDS[options.command](options)
+        sys.stdout.flush()
     except RagError as error:
         print_error(error)
         status = 2
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:  # `kotae search … | head`
-        sys.stderr.close()
+        _drop_stdout()
         status = 0
+    except OSError as error:  # such as a full disk behind stdout
+        _drop_stdout()
+        print_error(error)
+        status = 2
     sys.exit(status)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Every command with its options."""
-    parser = argparse.ArgumentParser(
-        prog="kotae",
-        description="Answers questions from your own Japanese notes, citing the exact words.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    index = _command(commands, "index", "build the index, or bring it up to date")
-    index.add_argument("--rebuild", action="store_true", help="build it anew whatever is there")
-    index.add_argument("--json", action="store_true", help="one JSON object on stdout")
-
-    search = _command(commands, "search", "find the passages for a question")
-    search.add_argument("question", metavar="QUESTION")
-    search.add_argument("-k", "--top-k", type=int, metavar="N", help="how many (5)")
-    search.add_argument("--tag", action="append", default=[], help="only notes with this tag")
-    search.add_argument("--json", action="store_true", help="one JSON object on stdout")
-
-    ask = _command(commands, "ask", "answer a question from the notes")
-    ask.add_argument("question", metavar="QUESTION")
-    ask.add_argument("--model", help="answer model (extractive)")
-    ask.add_argument("--tag", action="append", default=[], help="only notes with this tag")
-    ask.add_argument("--json", action="store_true", help="one JSON object on stdout")
-
-    serve = _command(commands, "serve", "start the chat page and the HTTP API")
-    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--port", type=int, help="port to listen on (8000)")
-
-    doctor = _command(commands, "doctor", "tell what is wrong, and what to do")
-    doctor.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    return parser
-
-
 def run_index(options: argparse.Namespace) -> int:
-    """Builds or refreshes the index; names the notes that could not be read."""
+    """Builds or refreshes the index, anew if it is unusable; names notes that cannot be read."""
     from rag.embedding import open_embedder
+    from rag.errors import IndexCorruptError, IndexMismatchError
     from rag.indexing import fresh_snapshot
     from rag.progress import progress_bars
 
@@ -90,7 +59,11 @@ def run_index(options: argparse.Namespace) -> int:
         embedder = open_embedder(
             settings.embedder, lambda done, total: report("model", done, total)
         )
-        snapshot, corpus = fresh_snapshot(settings, embedder, report, options.rebuild)
+        try:
+            snapshot, corpus = fresh_snapshot(settings, embedder, report, options.rebuild)
+        except (IndexMismatchError, IndexCorruptError) as error:
+            _say(f"{error}. Doing so now")
+            snapshot, corpus = fresh_snapshot(settings, embedder, report, rebuild=True)
     for problem in corpus.problems:
         _say(f"skipped {problem}")
     counts = snapshot.manifest.counts
@@ -147,12 +120,32 @@ def run_serve(options: argparse.Namespace) -> int:
     from api.app import create_app
 
     settings = _settings(options)
+    _check_address(settings)
     assistant = _open(settings)
     _say(f"Kotae → http://{settings.host}:{settings.port}  (Ctrl+C で終了 / to stop)")
     uvicorn.run(
         create_app(settings, assistant), host=settings.host, port=settings.port, log_level="warning"
     )
     return 0
+
+
+def run_evaluation(options: argparse.Namespace) -> int:
+    """Scores the gold questions or a public set; status 1 when the gate fails."""
+    # The one place where the library's command reaches for the harness above it.
+    from eval.evaluation import EvalOptions, run_eval
+
+    chosen = EvalOptions(
+        gold=tuple(options.gold),
+        squad=options.squad,
+        beir=options.beir,
+        split=options.split,
+        legs=None if options.legs is None else tuple(options.legs),
+        baseline=options.baseline,
+        write_baseline=options.write_baseline,
+        report=options.report,
+        json=options.json,
+    )
+    return run_eval(chosen, _settings(options))
 
 
 def run_doctor(options: argparse.Namespace) -> int:
@@ -175,23 +168,14 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "search": run_search,
     "ask": run_ask,
     "serve": run_serve,
+    "eval": run_evaluation,
     "doctor": run_doctor,
 }
 
 
-def print_error(error: RagError) -> None:
+def print_error(error: RagError | OSError) -> None:
     """One line: what was wrong, the value, what to do."""
-    _say(f"kotae: {error}")
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.add_argument("--corpus", type=Path, metavar="DIR", help="folder of notes (corpus)")
-    command.add_argument("--index", type=Path, metavar="DIR", help="folder of the index (index)")
-    command.add_argument("--embedder", metavar="NAME", help="embedding model: name or folder")
-    return command
+    _say(f"kotae: {' '.join(str(error).splitlines())}")
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -207,6 +191,23 @@ def _open(settings: Settings) -> Assistant:
 
     with progress_bars() as report:
         return Assistant.open(settings, report)
+
+
+def _check_address(settings: Settings) -> None:
+    """Raises ConfigError, before anything slow is done, when it cannot be listened on."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror or error}); "
+            "stop the program that does, or choose another with --port N or --host ADDRESS"
+        ) from error
+
+
+def _drop_stdout() -> None:
+    """Nobody reads it: what Python still writes there at exit must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="待ち受けるアドレス")
     port: int = Field(default=8000, ge=1, le=65535, description="待ち受けるポート")
 
+    @field_validator("corpus", "index")
+    @classmethod
+    def expand_home(cls, folder: Path) -> Path:
+        """`~` in kotae.toml, a variable or `--corpus=~/notes`, which no shell has replaced."""
+        return folder.expanduser()
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -69,5 +75,5 @@ def load_settings(**overrides: object) -> Settings:
             for fault in error.errors()
         )
         raise ConfigError(f"settings (kotae.toml, KOTAE_*): {faults}") from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"kotae.toml: {error}") from error

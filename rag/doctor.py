@@ -11,10 +11,11 @@ from rag.errors import RagError
 from rag.loading import load_corpus
 
 PROBES = 20
+PROBE_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Finding:
     """What was looked at, whether it is well, and what to do if not."""
 
     name: str
@@ -23,7 +24,7 @@ class Check:
     remediation: str = ""
 
 
-def diagnose(settings: Settings) -> list[Check]:
+def diagnose(settings: Settings) -> list[Finding]:
     """All checks in order; later ones are left out when they need an earlier one that failed."""
     checks = [_check("notes", lambda: _notes(settings))]
     if not checks[-1].ok:
@@ -41,21 +42,22 @@ def diagnose(settings: Settings) -> list[Check]:
     return checks
 
 
-def check_legs(assistant: Assistant) -> Iterator[Check]:
+def check_legs(assistant: Assistant) -> Iterator[Finding]:
     """Each leg alone must find notes by their own words; a dead leg hides behind fusion."""
     chunks = assistant.chunks
     step = max(1, len(chunks) // PROBES)
     probes = chunks[::step][:PROBES]
+    longest = min(PROBE_CHARS, assistant.settings.max_question_chars)
     for leg in ("dense", "words", "bigrams", "late"):
         found = 0
         for chunk in probes:
-            question = f"{chunk.breadcrumb} {chunk.text}"[:200]
+            question = f"{chunk.breadcrumb} {chunk.text}"[:longest]
             hits = assistant.search(question, top_k=5, legs={leg}).hits
             alive = any(hit.signals[leg] > 0 for hit in hits)
             found += alive and any(hit.chunk.doc_id == chunk.doc_id for hit in hits)
-        yield Check(
+        yield Finding(
             name=f"leg {leg}",
-            ok=found >= 0.8 * len(probes),
+            ok=bool(probes) and found >= 0.8 * len(probes),
             message=f"{found} of {len(probes)} chunks lead back to their own note",
             remediation="run `kotae index --rebuild`; if it stays so, reinstall kotae",
         )
@@ -67,8 +69,8 @@ def _notes(settings: Settings) -> str:
     return f"{len(corpus.documents)} notes in {settings.corpus}{skipped}"
 
 
-def _check(name: str, look: Callable[[], str]) -> Check:
+def _check(name: str, look: Callable[[], str]) -> Finding:
     try:
-        return Check(name, True, look())
+        return Finding(name, True, look())
     except RagError as error:
-        return Check(name, False, str(error), "see the message: it names the way out")
+        return Finding(name, False, str(error), "see the message: it names the way out")

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from rag.protocols import Matrix
 
 
-def min_max(scores: Matrix, floor: float | None = None) -> Matrix:
-    """Scores moved to 0–1 (`floor`, or else the least score, becomes 0); all equal gives all 0."""
+def min_max(scores: Matrix) -> Matrix:
+    """Scores moved to 0–1, the least to 0 and the best to 1; all equal gives all 0."""
     if not len(scores):
         return scores
-    low = float(scores.min()) if floor is None else floor
-    spread = float(scores.max()) - low
+    low = scores.min()
+    spread = scores.max() - low
     if spread <= 0:
         return np.zeros_like(scores)
-    scaled: Matrix = np.clip((scores - low) / spread, 0, 1).astype(np.float32)
+    scaled: Matrix = ((scores - low) / spread).astype(np.float32)
     return scaled
 
 
@@ -37,14 +36,11 @@ def fuse(legs: Mapping[str, Matrix], weights: Mapping[str, float]) -> Matrix:
     return total
 
 
-def top_rows(scores: Matrix, count: int, rows: npt.NDArray[np.int64] | None = None) -> list[int]:
-    """Row numbers of the `count` best scores, best first; the earlier row first where equal."""
-    among = np.arange(len(scores)) if rows is None else rows
-    found = scores[among]
-    if count < len(among):
-        cut = np.argpartition(-found, count - 1)[:count]
-        edge = found[cut].min()
-        cut = np.flatnonzero(found >= edge)
-        among, found = among[cut], found[cut]
-    order = np.lexsort((among, -found))[:count]
-    return [int(row) for row in among[order]]
+def top_rows(scores: Matrix, count: int) -> list[int]:
+    """Rows of the `count` (at least one) best scores, best first; the earlier row where equal."""
+    rows = np.arange(len(scores))
+    if count < len(rows):
+        edge = np.partition(scores, len(rows) - count)[len(rows) - count]
+        rows = np.flatnonzero(scores >= edge)
+    order = np.argsort(-scores[rows], kind="stable")[:count]
+    return [int(row) for row in rows[order]]

@@ -64,16 +64,17 @@ def extract_units(
 
 def statement_text(unit: Unit) -> str:
     """The unit as part of an answer, its subject in front where only a heading names it."""
-    text = " ".join(unit.text.split())
-    named = normalize_for_search(text)
+    named = normalize_for_search(unit.text)
     path = [part for part in (unit.hit.chunk.title, *unit.hit.chunk.headings) if part]
     missing = [part for part in path[-2:] if not _named_in(part, named)]
     subject = " › ".join(missing)
-    return f"{subject}：{text}" if subject else text
+    return " ".join((f"{subject}：{unit.text}" if subject else unit.text).split())
 
 
 def _named_in(heading: str, text: str) -> bool:
     terms = set(words(heading))
+    if normalize_for_search(heading) in text:
+        return True
     return bool(terms) and sum(term in text for term in terms) >= len(terms) / 2
 
 
@@ -137,4 +138,6 @@ def _block_at(blocks: Sequence[Block], index: int) -> int:
 
 def _same_words(first: str, second: str) -> bool:
     a, b = set(bigrams(plain_text(first))), set(bigrams(plain_text(second)))
-    return bool(a and b) and len(a & b) / min(len(a), len(b)) >= DUPLICATE_OVERLAP
+    if not (a and b):
+        return first == second
+    return len(a & b) / min(len(a), len(b)) >= DUPLICATE_OVERLAP

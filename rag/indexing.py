@@ -71,23 +71,25 @@ def fresh_snapshot(
     """The snapshot of the notes as they are now: the one on disk, or a new one where they changed.
 
     A snapshot made with another recipe raises IndexMismatchError, a damaged one
-    IndexCorruptError, unless `rebuild` says to make a new one whatever is there.
+    IndexCorruptError, unless `rebuild` says to make a new one from nothing, whatever is there.
     """
     report("reading", 0, 1)
     corpus = load_corpus(settings.corpus, settings.max_note_bytes)
     report("reading", 1, 1)
     recipe = recipe_of(settings, embedder)
+    found = corpus_hash(corpus.documents)
     old = None if rebuild else _open_if_any(settings.index, recipe)
-    if old is not None and old.manifest.corpus_hash == corpus_hash(corpus.documents):
+    if old is not None and old.manifest.corpus_hash == found:
         return old, corpus
     with _only_indexer(settings.index):
-        old = _usable(settings.index, recipe)
-        if old is None or old.manifest.corpus_hash != corpus_hash(corpus.documents) or rebuild:
-            snapshot = build_snapshot(corpus.documents, settings, embedder, report, old)
-            report("writing", 0, 1)
-            old = write_snapshot(settings.index, snapshot)
-            report("writing", 1, 1)
-    return old, corpus
+        old = None if rebuild else _usable(settings.index, recipe)
+        if old is not None and old.manifest.corpus_hash == found:  # another process was faster
+            return old, corpus
+        snapshot = build_snapshot(corpus.documents, settings, embedder, report, old)
+        report("writing", 0, 1)
+        snapshot = write_snapshot(settings.index, snapshot)
+        report("writing", 1, 1)
+    return snapshot, corpus
 
 
 def build_snapshot(
@@ -135,7 +137,8 @@ def corpus_hash(documents: Sequence[Document]) -> str:
     """Changes when a note is added, removed, renamed or altered."""
     digest = hashlib.sha256()
     for document in sorted(documents, key=lambda document: document.doc_id):
-        digest.update(f"{document.doc_id}\0{document.title}\0{document.content_hash}\n".encode())
+        line = f"{document.doc_id}\0{document.title}\0{document.content_hash}\n"
+        digest.update(line.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
@@ -178,9 +181,11 @@ def _embed(
     old: Snapshot | None,
 ) -> tuple[DenseIndex, TokenIndex]:
     """The two embedded legs; what `old` holds of the same texts is taken from it."""
-    known = {embedding_text(chunk): row for row, chunk in enumerate(old.chunks)} if old else {}
-    rows = [known.get(text) for text in texts]
+    known = {}
+    for row, chunk in enumerate(old.chunks if old else ()):
+        known[embedding_text(chunk), *unit_texts(chunk)] = row
     units = [unit_texts(chunk) for chunk in chunks]
+    rows = [known.get((text, *own)) for text, own in zip(texts, units, strict=True)]
     new = [number for number, row in enumerate(rows) if row is None]
     new_units = [text for number in new for text in units[number]]
     embedded = _in_slices([*new_units, *(texts[n] for n in new)], embedder, report)

@@ -10,6 +10,7 @@ from rag.citations import cite_chunk
 from rag.types import Answer, Citation, Hit, SearchResult
 
 REFUSAL = "ノートに見つかりません。近い記述は次のとおりです。"
+NOTHING_FOUND = "ノートに見つかりません。"
 SNIPPET_CHARS = 240
 
 
@@ -61,7 +62,7 @@ def answer_text(answer: Answer) -> str:
 def search_lines(result: SearchResult) -> Iterator[str]:
     """Each passage under its place, best first."""
     if not result.hits:
-        yield "ノートに見つかりません。"
+        yield NOTHING_FOUND
     for hit in result.hits:
         yield f"{hit.rank}. {hit.chunk.breadcrumb}  ({_place(cite_chunk(hit.chunk, hit.rank))})"
         yield from (f"   {line}" for line in _snippet(hit.chunk.text))
@@ -70,7 +71,7 @@ def search_lines(result: SearchResult) -> Iterator[str]:
 def answer_lines(answer: Answer) -> Iterator[str]:
     """The answer, then its sources; or the nearest passages when the notes do not hold it."""
     if answer.refused:
-        yield REFUSAL
+        yield REFUSAL if answer.hits else NOTHING_FOUND
         for hit in answer.hits[:3]:
             yield f"  - {hit.chunk.breadcrumb}  ({_place(cite_chunk(hit.chunk, hit.rank))})"
         return

@@ -69,10 +69,13 @@ class Retriever:
     ) -> SearchResult:
         """The best `top_k` chunks; `tags` keeps notes with any of them, `legs` asks some alone.
 
-        Raises QuestionError for an empty or too long question.
+        Raises QuestionError for an empty or too long question, ValueError for what a program
+        got wrong: `top_k` below 1, a leg that does not exist.
         """
         started = time.perf_counter()
         self.check_question(question)
+        if top_k < 1 or not set(legs or LEGS) <= set(LEGS):
+            raise ValueError(f"top_k = {top_k} must be 1 or more, legs = {legs} among {LEGS}")
         query = self._prepare(question, history)
         embedded = time.perf_counter()
         scores = self._score(query)

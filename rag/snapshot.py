@@ -6,27 +6,37 @@ index/snapshots/<id>/         manifest.json and the files whose SHA-256 it holds
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from zipfile import BadZipFile
 
 from rag.dense import DenseIndex, FaissIndex
 from rag.errors import IndexCorruptError, IndexMismatchError, IndexMissingError, IndexWriteError
 from rag.late_interaction import TokenIndex
 from rag.lexical import BM25Index
+from rag.snapshot_files import (
+    read_bm25,
+    read_chunks,
+    read_documents,
+    read_tokens,
+    sha256_of,
+    sync,
+    write_bm25,
+    write_chunks,
+    write_documents,
+    write_text,
+    write_tokens,
+)
 from rag.types import Chunk, Document
 
 SCHEMA_VERSION = 1
 KEPT_SNAPSHOTS = 2
-TOKEN_ARRAYS = ("codes", "scales", "ids", "starts", "ends")
 _CURRENT = "CURRENT"
 _MANIFEST = "manifest.json"
 
@@ -84,16 +94,17 @@ class Snapshot:
 
 
 def read_manifest(index: Path) -> Manifest:
-    """The manifest in use; raises IndexMissingError or IndexCorruptError."""
+    """The manifest in use; raises an IndexMissing-, -Mismatch- (of the schema) or -CorruptError."""
     folder = _current_folder(index)
-    try:
-        values = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        recipe = Recipe(**values.pop("recipe"))
-        return Manifest(recipe=recipe, **values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise IndexCorruptError(
-            f"{folder / _MANIFEST} is not readable ({error}); run `kotae index` to rebuild"
-        ) from error
+    with _reading(folder / _MANIFEST) as path:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        recipe = values.pop("recipe")
+        if recipe["schema_version"] != SCHEMA_VERSION:  # then anything may be named otherwise
+            raise IndexMismatchError("schema_version", recipe["schema_version"], SCHEMA_VERSION)
+        manifest = Manifest(recipe=Recipe(**recipe), **values)
+        if manifest.snapshot_id != folder.name:
+            raise ValueError(f"it is the manifest of {manifest.snapshot_id!r}")
+    return manifest
 
 
 def check_recipe(built: Recipe, current: Recipe) -> None:
@@ -109,32 +120,26 @@ def open_snapshot(index: Path, current: Recipe) -> Snapshot:
     manifest = read_manifest(index)
     check_recipe(manifest.recipe, current)
     folder = index / "snapshots" / manifest.snapshot_id
-    for name, checksum in manifest.checksums.items():
-        try:
-            found = _sha256(folder / name)
-        except OSError as error:
-            raise IndexCorruptError(
-                f"{folder / name} cannot be read ({error.strerror}); run `kotae index` to rebuild"
-            ) from error
-        if found != checksum:
-            raise IndexCorruptError(
-                f"{folder / name} was altered (SHA-256 {found[:12]}…, expected {checksum[:12]}…); "
-                "run `kotae index` to rebuild"
-            )
-    documents = {d.doc_id: d for d in map(_document, _read_lines(folder / "documents.jsonl"))}
-    chunks = [_chunk(v, documents) for v in _read_lines(folder / "chunks.jsonl")]
-    with np.load(folder / "tokens.npz", allow_pickle=False) as arrays:
-        tokens = TokenIndex(*(arrays[key] for key in TOKEN_ARRAYS))
-        unit_ends = arrays["unit_ends"]
-    return Snapshot(
-        manifest,
-        documents,
-        chunks,
-        DenseIndex(FaissIndex.load(folder / "dense.faiss"), unit_ends),
-        _load_bm25(folder / "words.npz", len(chunks)),
-        _load_bm25(folder / "bigrams.npz", len(chunks)),
-        tokens,
-    )
+    with _reading(folder / _MANIFEST):
+        checksums = dict(manifest.checksums)
+    for name, checksum in checksums.items():
+        _check_file(folder / name, checksum)
+    with _reading(folder / "documents.jsonl") as path:
+        documents = read_documents(path)
+    with _reading(folder / "chunks.jsonl") as path:
+        chunks = read_chunks(path, documents)
+    with _reading(folder / "tokens.npz") as path:
+        tokens, unit_ends = read_tokens(path)
+    with _reading(folder / "dense.faiss") as path:
+        dense = DenseIndex(FaissIndex.load(path), unit_ends)
+    with _reading(folder / "words.npz") as path:
+        words = read_bm25(path, len(chunks))
+    with _reading(folder / "bigrams.npz") as path:
+        bigrams = read_bm25(path, len(chunks))
+    snapshot = Snapshot(manifest, documents, chunks, dense, words, bigrams, tokens)
+    with _reading(folder / _MANIFEST):
+        _check_manifest(snapshot)
+    return snapshot
 
 
 def write_snapshot(index: Path, snapshot: Snapshot) -> Snapshot:
@@ -150,18 +155,16 @@ def write_snapshot(index: Path, snapshot: Snapshot) -> Snapshot:
         files = _writers(snapshot)
         for name, write in files.items():
             write(aside / name)
-        checksums = {name: _sha256(aside / name) for name in files}
+        checksums = {name: sha256_of(aside / name) for name in files}
         manifest = replace(snapshot.manifest, checksums=checksums)
-        _write_text(aside / _MANIFEST, json.dumps(asdict(manifest), ensure_ascii=False, indent=2))
-        for path in aside.iterdir():
-            _sync(path)
-        if target.exists():  # the same notes with the same recipe: already there
-            shutil.rmtree(target)
+        write_text(aside / _MANIFEST, json.dumps(asdict(manifest), ensure_ascii=False, indent=2))
+        for path in [*aside.iterdir(), aside]:
+            sync(path)
         aside.rename(target)
-        _sync(snapshots)
+        sync(snapshots)
         _point_to(index, manifest.snapshot_id)
     except (OSError, RuntimeError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
+        _discard(index, aside, target)
         raise IndexWriteError(
             f"the index could not be written to {index} ({error}); "
             "free some space or name another folder with --index DIR. The old index still stands"
@@ -171,42 +174,86 @@ def write_snapshot(index: Path, snapshot: Snapshot) -> Snapshot:
 
 
 def _writers(snapshot: Snapshot) -> dict[str, Callable[[Path], None]]:
-    tokens = snapshot.tokens
     return {
-        "documents.jsonl": lambda path: _write_lines(
-            path, map(asdict, snapshot.documents.values())
-        ),
-        "chunks.jsonl": lambda path: _write_lines(path, map(_chunk_record, snapshot.chunks)),
+        "documents.jsonl": lambda path: write_documents(path, snapshot.documents.values()),
+        "chunks.jsonl": lambda path: write_chunks(path, snapshot.chunks),
         "dense.faiss": snapshot.dense.units.save,
-        "words.npz": lambda path: _save_bm25(path, snapshot.words),
-        "bigrams.npz": lambda path: _save_bm25(path, snapshot.bigrams),
-        "tokens.npz": lambda path: np.savez(
-            path,
-            unit_ends=snapshot.dense.ends,
-            **{name: getattr(tokens, name) for name in TOKEN_ARRAYS},
-        ),
+        "words.npz": lambda path: write_bm25(path, snapshot.words),
+        "bigrams.npz": lambda path: write_bm25(path, snapshot.bigrams),
+        "tokens.npz": lambda path: write_tokens(path, snapshot.tokens, snapshot.dense.ends),
     }
 
 
-def _current_folder(index: Path) -> Path:
+@contextmanager
+def _reading(path: Path) -> Iterator[Path]:
+    """Whatever is wrong with a file of the index becomes one error that names it."""
     try:
-        name = (index / _CURRENT).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise IndexMissingError(f"no index in {index}; run `kotae index` to build one") from error
-    folder = index / "snapshots" / name
-    if not name or "/" in name or not folder.is_dir():
+        yield path
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RuntimeError,
+        EOFError,
+        BadZipFile,
+    ) as error:
+        reason = getattr(error, "strerror", None) or error
         raise IndexCorruptError(
-            f"{index / _CURRENT} names {name!r}, which is not there; run `kotae index` to rebuild"
+            f"{path} cannot be read ({reason}); run `kotae index` to rebuild"
+        ) from error
+
+
+def _check_file(path: Path, checksum: str) -> None:
+    with _reading(path):
+        found = sha256_of(path)
+    if found != checksum:
+        raise IndexCorruptError(
+            f"{path} was altered (SHA-256 {found[:12]}…, expected {str(checksum)[:12]}…); "
+            "run `kotae index` to rebuild"
         )
+
+
+def _check_manifest(snapshot: Snapshot) -> None:
+    """The manifest itself has no checksum: what it says must fit the files."""
+    manifest = snapshot.manifest
+    if set(manifest.checksums) != set(_writers(snapshot)):
+        raise ValueError(f"it lists the files {sorted(manifest.checksums)}")
+    counts = {"documents": len(snapshot.documents), "chunks": len(snapshot.chunks)}
+    if manifest.counts != counts:
+        raise ValueError(f"it counts {manifest.counts}, the files hold {counts}")
+
+
+def _current_folder(index: Path) -> Path:
+    current = index / _CURRENT
+    if not current.exists():
+        raise IndexMissingError(f"no index in {index}; run `kotae index` to build one")
+    with _reading(current):
+        name = current.read_text(encoding="utf-8").strip()
+        folder = index / "snapshots" / name
+        if not name or "/" in name or not folder.is_dir():
+            raise ValueError(f"it names {name!r}, which is not there")
     return folder
 
 
 def _point_to(index: Path, snapshot_id: str) -> None:
-    aside = index / f".{_CURRENT}.{os.getpid()}"
-    _write_text(aside, snapshot_id + "\n")
-    _sync(aside)
+    aside = index / f".{_CURRENT}.new"
+    write_text(aside, snapshot_id + "\n")
+    sync(aside)
     aside.replace(index / _CURRENT)
-    _sync(index)
+    sync(index)
+
+
+def _discard(index: Path, *folders: Path) -> None:
+    """Removes what a failed write left, but never the snapshot in use."""
+    with suppress(OSError):
+        (index / f".{_CURRENT}.new").unlink(missing_ok=True)
+        current = index / _CURRENT
+        in_use = current.read_bytes().strip() if current.exists() else b""
+        for folder in folders:
+            if folder.name.encode() != in_use:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prune(index: Path, keep: str) -> None:
@@ -220,71 +267,3 @@ def _prune(index: Path, keep: str) -> None:
     leftovers = [path for path in folders if path.name.startswith(".")]
     for path in whole[KEPT_SNAPSHOTS - 1 :] + leftovers:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _document(values: dict[str, Any]) -> Document:
-    for name in ("tags", "aliases"):
-        values[name] = tuple(values[name])
-    return Document(**values)
-
-
-def _chunk_record(chunk: Chunk) -> dict[str, Any]:
-    """Title, tags and text stand in the document already."""
-    record = asdict(chunk)
-    for name in ("title", "tags", "text"):
-        del record[name]
-    return record
-
-
-def _chunk(values: dict[str, Any], documents: Mapping[str, Document]) -> Chunk:
-    document = documents[values["doc_id"]]
-    values["headings"] = tuple(values["headings"])
-    text = document.text[values["start_index"] : values["end_index"]]
-    return Chunk(title=document.title, tags=document.tags, text=text, **values)
-
-
-def _save_bm25(path: Path, index: BM25Index) -> None:
-    terms = "\n".join(index.terms).encode("utf-8", "surrogatepass")
-    np.savez(
-        path,
-        terms=np.frombuffer(terms, dtype=np.uint8),
-        starts=index.starts,
-        rows=index.rows,
-        weights=index.weights,
-    )
-
-
-def _load_bm25(path: Path, size: int) -> BM25Index:
-    with np.load(path, allow_pickle=False) as arrays:
-        joined = arrays["terms"].tobytes().decode("utf-8", "surrogatepass")
-        terms = {term: number for number, term in enumerate(joined.split("\n"))} if joined else {}
-        return BM25Index(terms, arrays["starts"], arrays["rows"], arrays["weights"], size)
-
-
-def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-        for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-        return [json.loads(line) for line in file]
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _sync(path: Path) -> None:
-    """The file or folder is on disk, not only in memory, before the next step."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
