@@ -21,7 +21,7 @@ constraints: ## regenerate constraints.txt: the exact versions that were tested
 	rm -rf $(VENV)-constraints && $(PYTHON) -m venv $(VENV)-constraints
 	$(VENV)-constraints/bin/pip install --quiet --upgrade pip
 	$(VENV)-constraints/bin/pip install --quiet '.[test]'
-	$(VENV)-constraints/bin/pip freeze --exclude kotae > constraints.txt
+	$(VENV)-constraints/bin/pip freeze --exclude kotae | sed 's/+cpu$$//' > constraints.txt
 	rm -rf $(VENV)-constraints
 
 clean: ## remove what make has made here

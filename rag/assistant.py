@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
 from rag.aliases import load_aliases
+from rag.answerability import load_parameters
 from rag.citations import cite_span
 from rag.config import Settings
 from rag.embedding import open_embedder
@@ -156,7 +157,10 @@ class Assistant:
         started = time.perf_counter()
         statements: tuple[Statement, ...] = ()
         citations: tuple[Citation, ...] = ()
-        if result.hits and result.answerable >= self.settings.answer_threshold:
+        threshold = self.settings.answer_threshold
+        if threshold is None:
+            threshold = load_parameters()["threshold"]
+        if result.hits and result.answerable >= threshold:
             statements, citations = self._extract(result)
         generate_ms = (time.perf_counter() - started) * 1000
         took_ms = {**result.took_ms, "generate": generate_ms}

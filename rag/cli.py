@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its status."""
-    options = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal cannot show is escaped
         sys.stdout.reconfigure(errors="backslashreplace")
+    options = build_parser().parse_args(arguments)
     try:
         status = COMMANDS[options.command](options)
         sys.stdout.flush()

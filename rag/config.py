@@ -39,8 +39,11 @@ class Settings(BaseSettings):
     )
     max_question_chars: int = Field(default=2000, ge=1, description="質問の最大文字数")
     top_k: int = Field(default=5, ge=1, le=50, description="返す件数")
-    answer_threshold: float = Field(
-        default=0.15, ge=0, le=1, description="これより低い確率なら「見つかりません」と答える"
+    answer_threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="これより低い確率なら「見つかりません」と答える(既定は調整済みの値)",
     )
     host: str = Field(default="127.0.0.1", description="待ち受けるアドレス")
     port: int = Field(default=8000, ge=1, le=65535, description="待ち受けるポート")

@@ -37,8 +37,9 @@ class FaissIndex:
         return cls(faiss.read_index(str(path)))
 
     def save(self, path: Path) -> None:
-        """One file in FAISS's own format."""
-        faiss.write_index(self._index, str(path))
+        """One file in FAISS's own format; raises OSError when it cannot be written whole."""
+        # Not faiss.write_index: a disk that is full when the file is closed escapes it.
+        path.write_bytes(faiss.serialize_index(self._index).tobytes())
 
     @property
     def size(self) -> int:

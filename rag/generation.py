@@ -30,12 +30,16 @@ DUPLICATE_OVERLAP = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A span of a note that can stand in an answer; offsets count in the note's text."""
+    """A span of a note that can stand in an answer; offsets count in the note's text.
+
+    `path` is what it stands under: title, headings, and the bullet or table header that owns it.
+    """
 
     hit: Hit
     start_index: int
     end_index: int
     text: str
+    path: tuple[str, ...]
     score: float
 
 
@@ -43,14 +47,12 @@ def extract_units(
     snapshot: Snapshot, query_tokens: Matrix, hits: Sequence[Hit], sections: Sequence[Section]
 ) -> list[Unit]:
     """At most `MAX_STATEMENTS` units, best first; `sections` are those of the notes hit."""
-    blocks = {
-        doc_id: [b for s in sections if s.doc_id == doc_id for b in s.blocks]
-        for doc_id in {hit.chunk.doc_id for hit in hits}
-    }
     candidates = [
         unit
         for hit in hits
-        for unit in _units_of_hit(snapshot, query_tokens, hit, blocks[hit.chunk.doc_id])
+        for unit in _units_of_hit(
+            snapshot, query_tokens, hit, [s for s in sections if s.doc_id == hit.chunk.doc_id]
+        )
     ]
     candidates.sort(key=lambda unit: -unit.score)
     chosen: list[Unit] = []
@@ -65,7 +67,7 @@ def extract_units(
 def statement_text(unit: Unit) -> str:
     """The unit as part of an answer, its subject in front where only a heading names it."""
     named = normalize_for_search(unit.text)
-    path = [part for part in (unit.hit.chunk.title, *unit.hit.chunk.headings) if part]
+    path = list(dict.fromkeys(part for part in unit.path if part))
     missing = [part for part in path[-2:] if not _named_in(part, named)]
     subject = " › ".join(missing)
     return " ".join((f"{subject}：{unit.text}" if subject else unit.text).split())
@@ -79,7 +81,7 @@ def _named_in(heading: str, text: str) -> bool:
 
 
 def _units_of_hit(
-    snapshot: Snapshot, query_tokens: Matrix, hit: Hit, blocks: Sequence[Block]
+    snapshot: Snapshot, query_tokens: Matrix, hit: Hit, sections: Sequence[Section]
 ) -> Iterator[Unit]:
     chunk = hit.chunk
     row = snapshot.row_of[chunk.chunk_id]
@@ -91,6 +93,7 @@ def _units_of_hit(
     in_breadcrumb = starts < body_start
     subject = similarities[in_breadcrumb].max(axis=0, initial=0.0) * SUBJECT_SHARE
     headings = {normalize_for_search(part) for part in (chunk.title, *chunk.headings)}
+    blocks = [block for section in sections for block in section.blocks]
     for group in _group(hit, blocks, body_start):
         if all(normalize_for_search(text) in headings for *_, text in group):
             continue
@@ -99,11 +102,13 @@ def _units_of_hit(
             inside |= (starts >= left) & (starts < right)
         met = np.maximum(similarities[inside].max(axis=0, initial=0.0), subject)
         kept = [item for item in group if normalize_for_search(item[4]) not in headings]
+        start = chunk.start_index + kept[0][2]
         yield Unit(
             hit,
-            chunk.start_index + kept[0][2],
+            start,
             chunk.start_index + kept[-1][3],
             "\n".join(item[4] for item in kept),
+            (chunk.title, *_path_at(sections, start, chunk.headings)),
             float(met.mean()) - RANK_DISCOUNT * (hit.rank - 1),
         )
 
@@ -134,6 +139,20 @@ def _block_at(blocks: Sequence[Block], index: int) -> int:
         if block.start_index <= index < block.end_index:
             return number
     return -1
+
+
+def _path_at(
+    sections: Sequence[Section], index: int, otherwise: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Headings and owners of the block there; a chunk of several sections knows but their common
+    headings."""
+    for section in sections:
+        number = _block_at(section.blocks, index)
+        if number >= 0:
+            block = section.blocks[number]
+            above = [o.text for o in block.owners if o.start_index < block.start_index]
+            return (*section.headings, *above)
+    return otherwise
 
 
 def _same_words(first: str, second: str) -> bool:

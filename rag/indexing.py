@@ -181,9 +181,10 @@ def _embed(
     old: Snapshot | None,
 ) -> tuple[DenseIndex, TokenIndex]:
     """The two embedded legs; what `old` holds of the same texts is taken from it."""
-    known = {}
-    for row, chunk in enumerate(old.chunks if old else ()):
-        known[embedding_text(chunk), *unit_texts(chunk)] = row
+    known = {
+        (embedding_text(chunk), *unit_texts(chunk)): row
+        for row, chunk in enumerate(old.chunks if old else ())
+    }
     units = [unit_texts(chunk) for chunk in chunks]
     rows = [known.get((text, *own)) for text, own in zip(texts, units, strict=True)]
     new = [number for number, row in enumerate(rows) if row is None]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.aliases import Aliases
-from rag.answerability import answerable_probability
+from rag.answerability import LOOKED_AT, answerability_signals, answerable_probability
 from rag.errors import QuestionError
 from rag.fusion import fuse, min_max, top_rows
 from rag.protocols import Embedder, Matrix, TokenVectors
@@ -80,17 +80,20 @@ class Retriever:
         embedded = time.perf_counter()
         scores = self._score(query)
         rows = self._rows(tags)
-        ranked = self._rank(query, scores, rows, top_k, frozenset(legs or LEGS))
-        hits = tuple(
+        wanted = max(top_k, LOOKED_AT)
+        ranked = self._rank(query, scores, rows, wanted, frozenset(legs or LEGS))
+        found = tuple(
             Hit(self.snapshot.chunks[row], rank, score, signals)
             for rank, (row, score, signals) in enumerate(ranked, start=1)
         )
+        signals = self._answerability(query, found)
         finished = time.perf_counter()
         return SearchResult(
             question=question,
             search_question=query.text,
-            hits=hits,
-            answerable=answerable_probability(self.snapshot, query.words, query.bigrams, hits),
+            hits=found[:top_k],
+            answerable=answerable_probability(signals),
+            answerability_signals=signals,
             took_ms={
                 "embed": (embedded - started) * 1000,
                 "search": (finished - embedded) * 1000,
@@ -111,6 +114,11 @@ class Retriever:
             return vectors[0], tokens[0]
 
         return embed
+
+    def _answerability(self, query: Query, hits: Sequence[Hit]) -> dict[str, float]:
+        if not hits:
+            return {}
+        return answerability_signals(self.snapshot, query.words, query.bigrams, hits)
 
     def check_question(self, question: str) -> None:
         """Raises QuestionError when it cannot be searched for."""

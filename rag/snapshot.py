@@ -163,7 +163,7 @@ def write_snapshot(index: Path, snapshot: Snapshot) -> Snapshot:
         aside.rename(target)
         sync(snapshots)
         _point_to(index, manifest.snapshot_id)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         _discard(index, aside, target)
         raise IndexWriteError(
             f"the index could not be written to {index} ({error}); "

@@ -5,13 +5,15 @@ Nothing here changes a note: normalised text is only ever compared, never shown 
 
 from __future__ import annotations
 
+import bisect
 import functools
+import html
 import re
 import threading
 import unicodedata
 from typing import Any
 
-TEXT_VERSION = 1
+TEXT_VERSION = 2
 """Stands in the manifest: raised whenever the same text would give other terms."""
 
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | {"〜": "~", "～": "~", "゛": "", "゜": ""})
@@ -38,21 +40,37 @@ _STOP_WORDS = frozenset(
     }
     | {"時", "場合", "教える", "下さる", "言う", "貰う"}
 )
-_SENTENCE_END = re.compile(r"[。．！？!?]+[」』）)】］\]]*(?![。．！？!?])|\n+")
+_SENTENCE_END = re.compile(r"[。．！？!?]++[」』）)】］\]]*+(?![。．！？!?])|[\r\n]++")
+_TAG_NAMES = (
+    "a|abbr|address|article|aside|b|bdi|bdo|big|blockquote|body|br|button|caption|center|cite|code|col|colgroup"
+    "|dd|del|details|dfn|div|dl|dt|em|figcaption|figure|font|footer|form|h[1-6]|head|header|hr|html|i|iframe|img"
+    "|input|ins|kbd|label|li|link|main|mark|meta|nav|noscript|ol|p|pre|q|rp|rt|ruby|s|samp|section|small|source"
+    "|span|strike|strong|sub|summary|sup|table|tbody|td|tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr"
+)
+"""What else stands between < and > in a note is its author's: <namespace>, List<String>."""
+_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:[\s/][^<>]{{0,2000}})?>", re.I)
 _MARKDOWN = re.compile(
-    r"!\[([^\]]*)\]\([^)\s]*\)|\[([^\]]+)\]\([^)\s]*\)|\[\[([^\]|]+)(?:\|([^\]]+))?\]\]"
-    r"|</?[a-zA-Z][^>\n]*>|<!--.*?-->|\*\*|__|~~|`+|\[\^[^\]]+\]:?|^\s*(?:```|~~~|:::).*$"
-    r"|^\s*\|?(?:\s*:?-{3,}:?\s*\|)+\s*(?::?-{3,}:?)?\s*$|^\s*(?:=+|-{3,})\s*$",
+    r"^[ \t]*+(?:```|~~~)[^\n]*$|(?P<code>`{1,3})(?P<literal>[^`\n]{1,500})(?P=code)"
+    r"|(?P<dunder>(?<!\w)__[a-z][a-z0-9_]{0,40}__(?!\w))"
+    r"|!?\[(?P<linked>[^\]\n]{0,300})\]\([^()\s]{0,2000}(?:\([^()\s]{0,200}\))?[^()\s]{0,2000}\)"
+    r"|\[\[(?:[^\]|\n]{1,200}\|)?(?P<wiki>[^\]|\n]{1,200})\]\]"
+    r"|<!--.{0,5000}?-->|(?<![0-9A-Za-z])\*\*|\*\*(?![0-9A-Za-z])|(?<!\w)__|__(?!\w)|~~|`+"
+    r"|\[\^[^\]\s]{1,50}\]:?"
+    r"|^[ \t]*+:::++[ \t]*+(?:(?:message|details|note|info|warn|alert)\b[ \t]*+)*+"
+    r"|^(?=[^\n]*-)(?=[^\n]*\|)[ \t|:-]++$|^[ \t]*+(?:=++|-{3,}+)[ \t]*+$",
     re.MULTILINE | re.DOTALL,
 )
 _LINE_MARKER = re.compile(
-    r"^[\s\u3000]*(?:#{1,6}\s*|>\s?(?:\[![^\]]*\][+-]?\s*)?|[-*+•・●〇○◯◦‣▪■□◆◇▶►▼▽★☆※◎→⇒]+[\s\u3000]*)+"
+    r"^\s*+(?:#{2,6}\s*+|#\s++|>\s?(?:\[![^\]\n]{1,30}\][+-]?\s*+)?"
+    r"|(?:[-*+]\s++)+(?:\[[ xX]\]\s++)?|[•・●〇○◯◦‣▪■□◆◇▶►▼▽★☆※◎→⇒]++\s*+)+"
 )
-_CELL_END = re.compile(r"</t[dh]\s*>\s*(?=<t[dh])", re.I)
+_CELL = re.compile(r"(?:</t[dh]\s*+>\s*+)?<t[dh](?:\s[^<>]{0,2000})?>", re.I)
 _BLOCK_TAG = re.compile(
-    r"<br\s*/?>|</(?:p|li|tr|div|dt|dd|h[1-6]|ul|ol|table|blockquote)\s*>", re.I
+    r"</?(?:br|p|li|tr|div|dt|dd|h[1-6]|ul|ol|dl|table|blockquote|caption)(?:[\s/][^<>]{0,2000})?>",
+    re.I,
 )
-_ENTITY = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&nbsp;": " ", "&#39;": "'"}
+_SHOWN_GROUPS = ("literal", "dunder", "linked", "wiki")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 
 def normalize_for_search(text: str) -> str:
@@ -62,13 +80,17 @@ def normalize_for_search(text: str) -> str:
 
 def plain_text(text: str) -> str:
     """What a reader sees of a piece of a note: without markers, emphasis, link targets and tags."""
-    text = _CELL_END.sub(" | ", text)
-    text = _BLOCK_TAG.sub("\n", text)
-    text = _MARKDOWN.sub(lambda found: next((group for group in found.groups() if group), ""), text)
-    for entity, character in _ENTITY.items():
-        text = text.replace(entity, character)
+    if "<" in text:
+        text = _TAG.sub("", _BLOCK_TAG.sub("\n", _CELL.sub(" | ", text)))
+    text = _MARKDOWN.sub(_shown, text)
+    text = _ENTITY.sub(lambda found: html.unescape(found.group()), text).replace("\xa0", " ")
     lines = (_LINE_MARKER.sub("", line).strip(" \t\u3000|") for line in text.splitlines())
     return "\n".join(line for line in lines if line)
+
+
+def _shown(found: re.Match[str]) -> str:
+    """The part of a piece of mark-up that a reader sees."""
+    return next((found[name] for name in _SHOWN_GROUPS if found[name]), "")
 
 
 def latin_parts(word: str) -> list[str]:
@@ -93,7 +115,9 @@ def bigrams(text: str) -> list[str]:
 def _tokenizer() -> Any:  # noqa: ANN401  (SudachiPy ships no types)
     from sudachipy import Dictionary, SplitMode
 
-    return Dictionary(dict="core").create(mode=SplitMode.A)
+    dictionary = Dictionary(dict="core")
+    create = getattr(dictionary, "tokenizer", None) or dictionary.create  # named so before 0.7
+    return create(mode=SplitMode.A)
 
 
 _TOKENIZER_LOCK = threading.Lock()
@@ -135,6 +159,7 @@ def _japanese_words(text: str) -> list[str]:
 
 def _pieces(text: str) -> list[str]:
     """The text in pieces Sudachi accepts, cut at line ends where it can be."""
+    text = text.encode("utf-8", "replace").decode("utf-8")  # no lone surrogates
     pieces: list[str] = []
     for line in filter(str.strip, text.splitlines()):
         step = _MAX_SUDACHI_BYTES // 4
@@ -145,25 +170,33 @@ def _pieces(text: str) -> list[str]:
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """(start, end) of each sentence or line, white space trimmed; a full stop in 「」 ends none."""
     spans: list[tuple[int, int]] = []
-    start = 0
-    for found in [*_SENTENCE_END.finditer(text), None]:
-        end = found.end() if found else len(text)
-        if found and "\n" not in found.group() and not _ends_sentence(text, start, found):
-            continue
-        piece = text[start:end]
-        left = start + len(piece) - len(piece.lstrip())
-        right = start + len(piece.rstrip())
-        if left < right:
-            spans.append((left, right))
-        start = end
+    tags = [found.span() for found in _TAG.finditer(text)] if "<" in text else []
+    start = scanned = depth = 0
+    for found in _SENTENCE_END.finditer(text):
+        place = bisect.bisect_right(tags, (found.start(), len(text)))
+        if place and found.start() < tags[place - 1][1]:
+            continue  # inside a tag
+        depth += _open_brackets(text[scanned : found.end()])
+        scanned = found.end()
+        if found.group()[0] in "\r\n" or (depth <= 0 and _ends_sentence(text, found)):
+            _add_span(spans, text, start, found.end())
+            start, depth = found.end(), 0
+    _add_span(spans, text, start, len(text))
     return spans
 
 
-def _ends_sentence(text: str, start: int, found: re.Match[str]) -> bool:
-    """Not inside an open bracket of this sentence, nor an ASCII ! or ? inside a word or code."""
-    before = text[start : found.end()]
-    depth = sum(before.count(mark) for mark in "「『（(") - sum(before.count(m) for m in "」』）)")
-    if depth > 0:
-        return False
+def _add_span(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+    piece = text[start:end]
+    left = start + len(piece) - len(piece.lstrip())
+    if left < end:
+        spans.append((left, start + len(piece.rstrip())))
+
+
+def _open_brackets(text: str) -> int:
+    return sum(map(text.count, "「『（(")) - sum(map(text.count, "」』）)"))
+
+
+def _ends_sentence(text: str, found: re.Match[str]) -> bool:
+    """Not an ASCII ! or ? inside a word or code."""
     following = text[found.end() : found.end() + 1]
     return not (found.group()[0] in "!?" and following.isascii() and following.strip())

@@ -123,6 +123,7 @@ class SearchResult:
     answerable: float
     took_ms: Mapping[str, float]
     snapshot_id: str
+    answerability_signals: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rag.loading import front_matter_end
 from rag.parsing.html import split_html_lines
-from rag.parsing.lines import split_lines
 from rag.parsing.sections import build_sections
+from rag.parsing.splitting import split_lines
 from rag.types import Document, Section
 
 __all__ = ["parse_document"]

@@ -12,7 +12,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rag.parsing.lines import MAX_HEADING_CHARS, MAX_QUESTION_HEADING_CHARS, Kind, Line, is_answer
+from rag.parsing.lines import (
+    MAX_HEADING_CHARS,
+    MAX_QUESTION_HEADING_CHARS,
+    Kind,
+    Line,
+    is_answer,
+    next_lines,
+)
 from rag.parsing.phrases import (
     breaks_off,
     continues,
@@ -30,7 +37,9 @@ MIN_HEADING_SHARE = 0.5
 MIN_OWNING_SHARE = 0.25
 MIN_AIRY_SHARE = 0.6
 """In a note where most bare headings stand below a blank line, a line right below text is none."""
+MIN_BLANK_SHARE = 0.1
 BRACKETS = "【≪《＜〔［"
+NUMBERS = "1(①"
 FIRM_MARKS = frozenset({"Q", "**", *BRACKETS})
 """Their lines name something even where the name reads like a pair or a sentence."""
 
@@ -52,17 +61,16 @@ class _Note:
 
 def find_headings(lines: Sequence[Line]) -> Roles:
     """Every line that heads what follows, whatever its mark."""
-    note = _Note(lines, _next_lines(lines), _contents_lines(lines))
+    note = _Note(lines, next_lines(lines), _contents_lines(lines))
     explicit = sum(line.kind is Kind.HEADING for line in lines) >= 2
     marks = _heading_marks(note)
     roles: dict[int, str] = {}
     for index, line in enumerate(lines):
-        if line.kind is Kind.HEADING:
-            roles[index] = line.mark
-        elif line.kind is Kind.MARKED and line.mark in marks and _looks_like_heading(note, index):
+        marked = line.kind is Kind.MARKED and line.mark in marks
+        if line.kind is Kind.HEADING or (marked and _looks_like_heading(note, index)):
             roles[index] = line.mark
     if not explicit:
-        roles.update(_bare_headings(note, roles))
+        roles.update(_bare_headings(note))
         roles.update(_bullet_headings(note, roles))
     labels = {index: mark for index, mark in roles.items() if _is_label(lines, index, roles)}
     headings = {index: roles[index] for index in sorted(roles) if index not in labels}
@@ -88,7 +96,7 @@ def _heading_marks(note: _Note) -> set[str]:
 
 
 def _is_remark(note: _Note, index: int) -> bool:
-    """Right below text or a table and apart from what follows: the only one of its mark is no heading."""
+    """Right below text or a table, apart from what follows: no heading if alone of its mark."""
     above = note.lines[index - 1] if index else None
     if note.lines[index].mark in FIRM_MARKS or above is None:
         return False
@@ -106,31 +114,33 @@ def _looks_like_heading(note: _Note, index: int) -> bool:
         return False
     if line.mark not in FIRM_MARKS and explains_itself(line.label):
         return False
+    if line.mark[0] in NUMBERS and is_sentence(line.label, allow_clause=True):
+        return False
     under = note.lines[below]
     if under.kind is Kind.MARKED and under.mark == line.mark:
         return False
     return not (under.indent < line.indent and under.kind is not Kind.HEADING)
 
 
-def _bare_headings(note: _Note, roles: Mapping[int, str]) -> dict[int, str]:
+def _bare_headings(note: _Note) -> dict[int, str]:
     """Short lines without any mark, between what is longer or marked."""
     found = [
         index
         for index, line in enumerate(note.lines)
         if line.kind is Kind.TEXT and _is_bare_heading(note, index)
     ]
-    taken = {*roles, *found}
-    apart = [index for index in found if _stands_apart(note, index, taken)]
+    apart = [index for index in found if _stands_apart(note, index)]
     if len(found) >= 3 and len(apart) >= MIN_AIRY_SHARE * len(found):
         found = apart
+    elif sum(line.kind is Kind.BLANK for line in note.lines) >= MIN_BLANK_SHARE * len(note.lines):
+        texts = (Kind.TEXT, Kind.TERM, Kind.MARKED)
+        found = [i for i in found if i in apart or note.lines[i - 1].kind not in texts]
     return dict.fromkeys(found, BARE)
 
 
-def _stands_apart(note: _Note, index: int, headings: set[int]) -> bool:
-    """Below a blank line, a rule, another heading or nothing."""
-    if index == 0 or index - 1 in headings:
-        return True
-    return note.lines[index - 1].kind in (Kind.BLANK, Kind.RULE, Kind.CODE)
+def _stands_apart(note: _Note, index: int) -> bool:
+    """Below a blank line, a rule, code or nothing."""
+    return index == 0 or note.lines[index - 1].kind in (Kind.BLANK, Kind.RULE, Kind.CODE)
 
 
 def _is_bare_heading(note: _Note, index: int) -> bool:
@@ -146,11 +156,12 @@ def _is_bare_heading(note: _Note, index: int) -> bool:
     if continues(under.label) or under.mark in (":::", ">") or _goes_on(note, index):
         return False
     listed = below == index + 1 and under.kind in (Kind.BULLET, Kind.ROW, Kind.HEADER_ROW)
-    apart = index == 0 or note.lines[index - 1].kind is Kind.BLANK
-    if is_sentence(label, allow_clause=listed and apart):
+    apart = _stands_apart(note, index)
+    if is_sentence(label, allow_clause=listed and apart) or (below > index + 1 and not apart):
         return False
     if under.kind is Kind.TEXT and not under.mark:
-        return below > index + 1 or len(under.label) > len(label) or not is_sentence(under.label)
+        said = len(under.label) > len(label) or under.label[0] in "※(（"
+        return said or below > index + 1 or not is_sentence(under.label)
     return True
 
 
@@ -227,14 +238,3 @@ def _contents_lines(lines: Sequence[Line]) -> frozenset[int]:
         else:
             index += 1
     return frozenset(found)
-
-
-def _next_lines(lines: Sequence[Line]) -> list[int | None]:
-    """For each line the number of the next one that is not blank."""
-    following: list[int | None] = [None] * len(lines)
-    below: int | None = None
-    for index in range(len(lines) - 1, -1, -1):
-        following[index] = below
-        if lines[index].kind is not Kind.BLANK:
-            below = index
-    return following

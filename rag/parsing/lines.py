@@ -6,7 +6,7 @@ Whether a mark *means* a heading in this note is decided in headings.py, over th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -62,7 +62,7 @@ _ENGLISH_CHAPTER = re.compile(
     r"^(chapter|section|part|lesson|unit|step|day)[ .]{0,2}[0-9]{1,3}(?![0-9A-Za-z])(.*)$", re.I
 )
 _OUTLINE = re.compile(
-    r"^([0-9０-９]{1,3}(?![0-9０-９])(?:[-.．－][0-9０-９]{1,3}(?![0-9０-９]))*)"
+    r"^([1-9１-９][0-9０-９]{0,2}(?![0-9０-９])(?:[-.．－][0-9０-９]{1,3}(?![0-9０-９]))*)"
     r"(?:[.．)）、:：](?![0-9０-９])[\s\u3000]*(?=\S)|[ \t\u3000]+(?=[^\W\d_]))(.*)$"
 )
 _QUANTITY = re.compile(
@@ -96,7 +96,7 @@ _SYMBOL = re.compile(
 )
 _ROUND = str.maketrans(dict.fromkeys("○◯", "〇"))
 _BOLD = re.compile(r"^\*\*([^*\n]{1,60})\*\*[:：]?$|^__([^_\n]{1,60})__$")
-_DECORATED = re.compile(r"^([-=*~─━―＝]{2,6})[ \u3000]?([^-=*~─━―＝\s].{0,60}?)[ \u3000]?\1$")
+_DECORATED = re.compile(r"^([-=*~─━―＝]{2,6})[ \u3000]?([^-=*~─━―＝\s|][^|]{0,60}?)[ \u3000]?\1$")
 _CONTAINER = re.compile(r"^:::+|^</?(?:details|summary|div|br|aside|figure)\b", re.I)
 _LOOSE_ROW = re.compile(r"^[^|｜]+[|｜].*[|｜]$")
 
@@ -132,6 +132,17 @@ def classify(content: str, start: int, end: int) -> Line:
 def is_answer(label: str) -> bool:
     """The answer's line of a question-and-answer list: `A. …`, `答：…`."""
     return bool(_ANSWER.match(label))
+
+
+def next_lines(lines: Sequence[Line]) -> list[int | None]:
+    """For each line the number of the next one that is not blank."""
+    following: list[int | None] = [None] * len(lines)
+    below: int | None = None
+    for index in range(len(lines) - 1, -1, -1):
+        following[index] = below
+        if lines[index].kind is not Kind.BLANK:
+            below = index
+    return following
 
 
 def _heading(content: str, body: str) -> tuple[int, str] | None:

@@ -11,11 +11,21 @@ MAX_KANA_NOUN_CHARS = 6
 _BOILERPLATE = frozenset(
     {"contents", "discussion", "comments", "no responses yet", "toc", "share", "tweet", "menu"}
     | {"top", "home", "目次", "もくじ", "目次を開く", "コメント", "シェア", "いいね", "シェアする"}
-    | {"関連記事", "関連リンク", "広告", "スポンサーリンク", "続きを読む", "次のページ", "前のページ"}
+    | {
+        "関連",
+        "関連記事",
+        "関連リンク",
+        "広告",
+        "スポンサーリンク",
+        "続きを読む",
+        "次のページ",
+        "前のページ",
+    }
 )
 """Lines that a site puts around a note; none of them heads anything."""
 _CONTENTS = re.compile(
-    r"^(?:この記事の)?(?:目次|もくじ|contents|table of contents)[\s\u3000]*(?:[\[［(（].{0,8}[\])）］])?$",
+    r"^(?:この記事の)?(?:目次|もくじ|contents|table of contents)"
+    r"[\s\u3000]*(?:[\[［(（].{0,8}[\])）］])?$",
     re.I,
 )
 _EDIT_LINK = re.compile(r"[ \u3000]?[\[［](?:編集|ソースを編集|edit)[^\]］]{0,20}[\]］]$", re.I)
@@ -46,13 +56,13 @@ _COLON = re.compile(r"(?<=[^\s:：0-9])[ \u3000]?[:：](?![:：/])[ \u3000]?(?=\
 _NO_NAME = re.compile(
     r"https?://|www\.|^[※＊→⇒↓↑【0-9０-９@#$%&+/;]|^[\W\d_]+$|^[<{\[(（].*[>}\])）]$|[=;{}\\]\s*$|^!\[|[|｜]"
     r"|[<>＜＞≦≧≒≠]|(?:^|\s)--?\w|\s[0-9][0-9.,]*\s?(?:[A-Za-z]{1,3}|[%％℃円])$"
-    r"|[0-9]{4}\s?[年/.-]\s?[0-9]{1,2}"
+    r"|(?:^|\s)#[^\s0-9]|^\[\S+\]\s|[0-9]{4}\s?[年/.-]\s?[0-9]{1,2}"
 )
 
 
 def is_boilerplate(label: str) -> bool:
     """A line of the site, not of the note: コメント, シェアする."""
-    return label.casefold() in _BOILERPLATE
+    return label.casefold() in _BOILERPLATE or opens_contents(label)
 
 
 def opens_contents(label: str) -> bool:

@@ -8,7 +8,7 @@ the higher one. Where the note says nothing, the rarer mark is, since a chapter 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import median
@@ -28,7 +28,7 @@ ADJACENT, ORDER, INDENT, BLANK_BELOW, CHAIN, PRIOR = 1.0, 0.5, 3.0, 1.5, 100.0, 
 """What each sign weighs in the vote."""
 MAX_ORDER_VOTES = 4.0
 
-Votes = Counter[tuple[str, str]]
+Votes = defaultdict[tuple[str, str], float]
 
 
 def rank_headings(lines: Sequence[Line], roles: Roles) -> dict[int, float]:
@@ -50,13 +50,13 @@ def rank_headings(lines: Sequence[Line], roles: Roles) -> dict[int, float]:
 
 def _order(lines: Sequence[Line], roles: Roles, loose: Mapping[int, str]) -> dict[str, int]:
     """Mark → its place among the loose marks, the highest first."""
-    votes: Votes = Counter()
+    votes: Votes = defaultdict(float)
     counts = Counter(loose.values())
+    priors = _priors(lines, counts)
     _vote_by_neighbours(lines, roles, votes)
     _vote_by_looks(lines, loose, votes)
     for one, other in combinations(counts, 2):
-        _vote_by_order(roles, counts, one, other, votes)
-    priors = _priors(lines, counts)
+        _vote_by_order(roles, priors, one, other, votes)
     left = sorted(counts, key=lambda mark: (priors[mark], mark))
     order: dict[str, int] = {}
     while left:
@@ -127,16 +127,16 @@ def _is_above_by_name(one: str, other: str) -> bool:
 
 
 def _vote_by_order(
-    roles: Roles, counts: Mapping[str, int], one: str, other: str, votes: Votes
+    roles: Roles, priors: Mapping[str, float], one: str, other: str, votes: Votes
 ) -> None:
-    """Of two marks the one that opens the stretches in which both occur."""
-    rarer = min(counts[one], counts[other])
+    """Of two marks the one that opens the stretches, between higher ones, in which both occur."""
+    higher = min(priors[one], priors[other])
     first: str | None = None
     voted = False
     cast: Counter[str] = Counter()
     for mark in roles.headings.values():
         if mark not in (one, other):
-            if counts.get(mark, 0) < rarer:
+            if priors.get(mark, 0.0) < higher:
                 first, voted = None, False
         elif first is None:
             first = mark

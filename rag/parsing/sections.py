@@ -3,70 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rag.parsing.blocks import build_blocks
 from rag.parsing.headings import find_headings
 from rag.parsing.lines import Kind, Line
+from rag.parsing.phrases import without_edit_link
+from rag.parsing.ranking import rank_headings
 from rag.text import plain_text
-from rag.types import Block, Document, Owner, Section
+from rag.types import Document, Section
 
-MAX_OWNER_CHARS = 80
-_INTRODUCES = re.compile(
-    r"(?:[:：]|には|の手順|手順|の方法|一覧|以下|次の通り|とおり|種類|場合)[。.]?$"
-)
+MAX_HEADING_TEXT_CHARS = 100
+MAX_PATH = 8
+RUN_SPREAD = 0.3
+"""Of bare headings right under one another the first stands this much above the last."""
+NESTED_STEP = 0.005
 
 
 def build_sections(document: Document, lines: Sequence[Line]) -> tuple[Section, ...]:
     """Sections in order, without gaps between the first and the last line of text."""
-    ranks = find_headings(lines)
-    bare_runs = _bare_runs(lines, ranks)
-    sections: list[Section] = []
-    path: list[tuple[float, str]] = []
-    body: list[Line] = []
-    has_text = False  # headings right under one another go into one section
-
-    def close() -> None:
-        if any(line.kind is not Kind.BLANK for line in body):
-            headings = tuple(label for _, label in path)
-            sections.append(_section(document, len(sections), headings, body))
-        body.clear()
-
+    ranks = rank_headings(lines, find_headings(lines))
+    for index, shift in _bare_runs(lines, ranks).items():
+        ranks[index] += shift
+    outline = _Outline(document)
     for index, line in enumerate(lines):
-        if index in ranks:
-            if has_text:
-                close()
-                has_text = False
-            rank = ranks[index] + bare_runs.get(index, 0.0)
-            while path and path[-1][0] >= rank:
-                path.pop()
-            path.append((rank, heading_text(line.label)))
-        elif line.kind is not Kind.BLANK:
-            has_text = True
-        body.append(line)
-    close()
-    return tuple(sections)
+        outline.add(line, ranks.get(index))
+    outline.close()
+    return tuple(outline.sections)
 
 
 def heading_text(label: str) -> str:
     """A heading as a reader says it: without emphasis, closing brackets or colon."""
-    return " ".join(plain_text(label).strip(" :：\u3000").split())
+    text = " ".join(plain_text(without_edit_link(label)).split()).strip(" :：")
+    text = re.sub(r"[ ]?[■□◆◇★☆●〇#=]+$", "", text) or text
+    return text if len(text) <= MAX_HEADING_TEXT_CHARS else text[: MAX_HEADING_TEXT_CHARS - 1] + "…"
 
 
-def _bare_runs(lines: Sequence[Line], ranks: dict[int, float]) -> dict[int, float]:
+def _bare_runs(lines: Sequence[Line], ranks: Mapping[int, float]) -> dict[int, float]:
     """Of bare headings right under one another the upper ones are the wider: they rank higher.
 
-    A bare heading that stands alone is on the level of the last one of such a run.
+    The first of a run is on the level of other firsts, the last on that of those standing alone.
     """
-    bare = [i for i in ranks if lines[i].kind is Kind.TEXT]
     shifts: dict[int, float] = {}
     run: list[int] = []
-    for index in [*bare, None]:
+    for index in [*(i for i in ranks if lines[i].kind is Kind.TEXT), None]:
         if run and index is not None and _adjacent(lines, run[-1], index):
             run.append(index)
             continue
-        for distance, member in enumerate(reversed(run)):
-            shifts[member] = -0.001 * distance
+        for place, member in enumerate(run[:-1]):
+            shifts[member] = -RUN_SPREAD * (1 - place / (len(run) - 1))
         run = [] if index is None else [index]
     return shifts
 
@@ -75,81 +61,77 @@ def _adjacent(lines: Sequence[Line], above: int, below: int) -> bool:
     return all(line.kind is Kind.BLANK for line in lines[above + 1 : below])
 
 
-def _section(
-    document: Document, number: int, headings: tuple[str, ...], body: Sequence[Line]
-) -> Section:
-    return Section(
-        section_id=f"{document.doc_id}#{number}",
-        doc_id=document.doc_id,
-        headings=headings,
-        start_index=body[0].start_index,
-        end_index=body[-1].end_index,
-        blocks=_blocks(body),
-    )
+@dataclass(slots=True)
+class _Heading:
+    rank: float
+    text: str
+    line: Line
 
 
 @dataclass(slots=True)
-class _Owners:
-    """What is open above a line: bullets by indent, the line that introduces a list, a head row."""
+class _Outline:
+    """The headings open above the line at hand, and the sections finished so far."""
 
-    bullets: list[tuple[int, Owner]] = field(default_factory=list)
-    introducer: Owner | None = None
-    header: Owner | None = None
+    document: Document
+    sections: list[Section] = field(default_factory=list)
+    path: list[_Heading] = field(default_factory=list)
+    body: list[Line] = field(default_factory=list)
+    heads: set[int] = field(default_factory=set)  # numbers of the headings in `body`
+    has_text: bool = False
 
-    def before(self, line: Line) -> tuple[Owner, ...]:
-        """Closes what `line` ends and gives what owns it, outermost first."""
-        if line.kind in (Kind.BULLET, Kind.MARKED):
-            while self.bullets and self.bullets[-1][0] >= line.indent:
-                self.bullets.pop()
-        owners = tuple(owner for _, owner in self.bullets)
-        if line.kind is Kind.ROW and self.header is not None:
-            return (*owners, self.header)
-        if self.introducer is not None and not owners:
-            return (self.introducer,)
-        return owners
+    def add(self, line: Line, rank: float | None) -> None:
+        """Takes the next line; with a rank it is a heading."""
+        if rank is not None:
+            self._open(line, rank)
+        else:
+            self._leave(line)
+            self.has_text = self.has_text or line.kind is not Kind.BLANK
+        self.body.append(line)
 
-    def after(self, line: Line) -> None:
-        """Opens what `line` begins."""
-        owner = Owner(_shorten(line.label.strip("|")), line.start_index, line.end_index)
-        if line.kind is Kind.HEADER_ROW:
-            self.header = owner
-        elif line.kind is not Kind.ROW:
-            self.header = None
-        if line.kind in (Kind.BULLET, Kind.MARKED):
-            self.bullets.append((line.indent, owner))
-        if line.kind not in (Kind.CODE, Kind.ROW) and _INTRODUCES.search(line.label):
-            self.introducer = owner
+    def close(self) -> None:
+        """Makes a section of the lines gathered, unless they are blank."""
+        if any(line.kind is not Kind.BLANK for line in self.body):
+            self.sections.append(
+                Section(
+                    section_id=f"{self.document.doc_id}#{len(self.sections)}",
+                    doc_id=self.document.doc_id,
+                    headings=tuple(heading.text for heading in self.path[-MAX_PATH:]),
+                    start_index=self.body[0].start_index,
+                    end_index=self.body[-1].end_index,
+                    blocks=build_blocks(self.body, frozenset(self.heads)),
+                )
+            )
+        self.body.clear()
+        self.heads.clear()
+        self.has_text = False
 
+    def _open(self, line: Line, rank: float) -> None:
+        """A heading ends the section, unless only the headings above it are in that yet."""
+        if not self.has_text and self._takes_bullet(line, rank):
+            self.path[-1].rank = rank - NESTED_STEP
+        ends = bool(self.path) and self.path[-1].rank >= rank
+        if self.has_text or ends:
+            self.close()
+        while self.path and self.path[-1].rank >= rank:
+            self.path.pop()
+        self.path.append(_Heading(rank, heading_text(line.label), line))
+        self.heads.add(len(self.body))
 
-def _blocks(body: Sequence[Line]) -> tuple[Block, ...]:
-    """Paragraphs, bullets with their indented text, table rows and code, each with its owners."""
-    blocks: list[Block] = []
-    open_above = _Owners()
-    previous: Line | None = None
-    for line in body:
-        if line.kind is not Kind.BLANK:
-            owners = open_above.before(line)
-            if _continues(previous, line):
-                last = blocks[-1]
-                blocks[-1] = Block(last.start_index, line.end_index, last.owners)
-            else:
-                blocks.append(Block(line.start_index, line.end_index, owners))
-            open_above.after(line)
-        previous = line
-    return tuple(blocks)
+    def _takes_bullet(self, line: Line, rank: float) -> bool:
+        """A bullet right below a heading of another kind, still empty, belongs to it."""
+        if line.kind is not Kind.BULLET or not self.path or not self.heads:
+            return False
+        over = self.path[-2].rank if len(self.path) > 1 else 0.0
+        return self.path[-1].line.kind is not Kind.BULLET and over < rank - NESTED_STEP
 
-
-def _continues(previous: Line | None, line: Line) -> bool:
-    """The line goes on with the block above: text under text or bullet, code under code."""
-    if previous is None or previous.kind is Kind.BLANK:
-        return False
-    if line.kind is Kind.CODE:
-        return previous.kind is Kind.CODE
-    if line.kind is Kind.TEXT:
-        return previous.kind in (Kind.TEXT, Kind.BULLET, Kind.MARKED)
-    return line.mark == "|---|"
-
-
-def _shorten(label: str) -> str:
-    text = " ".join(plain_text(label).split()).rstrip(":： ")
-    return text if len(text) <= MAX_OWNER_CHARS else text[: MAX_OWNER_CHARS - 1] + "…"
+    def _leave(self, line: Line) -> None:
+        """An item of a heading's own mark, or text below a bullet and a blank line, leaves it."""
+        after_blank = bool(self.body) and self.body[-1].kind is Kind.BLANK
+        for number, heading in enumerate(self.path):
+            above = heading.line
+            same = line.kind is Kind.MARKED and above.mark == line.mark and above.kind is line.kind
+            bullet = above.kind is Kind.BULLET and line.kind is Kind.TEXT and after_blank
+            if (same or bullet) and line.indent <= above.indent:
+                self.close()
+                del self.path[number:]
+                return

@@ -20,7 +20,20 @@ _NO_NAME = re.compile(r"[0-9０-９。．…→⇒=＝<>`*/\\_$]|(?<![^\s])[-+]|
 _COMMON_NAMES = frozenset(
     {"name", "key", "type", "parameter", "option", "command", "field", "item", "column", "term"}
     | {"method", "status", "value", "code", "service", "property", "no", "id", "word", "keyword"}
-    | {"api", "port", "os", "ip", "url", "tool", "event", "error", "size", "role", "policy", "class"}
+    | {
+        "api",
+        "port",
+        "os",
+        "ip",
+        "url",
+        "tool",
+        "event",
+        "error",
+        "size",
+        "role",
+        "policy",
+        "class",
+    }
     | {"level", "layer", "protocol", "region", "model", "unit", "date", "version", "function"}
 )
 
@@ -32,7 +45,7 @@ def mark_tables(lines: Sequence[Line]) -> list[Line]:
         marked[first:last] = [_row(line) for line in lines[first:last]]
         headers = [i - 1 for i in range(first + 1, last) if marked[i].mark == RULE_MARK]
         if not headers and marked[first].mark != RULE_MARK:
-            named = _names_columns([cells(line.label) for line in lines[first:last]])
+            named = names_columns([cells(line.label) for line in lines[first:last]])
             headers = [first] if named else []
         for index in headers:
             if marked[index].mark != RULE_MARK:
@@ -48,6 +61,25 @@ def cells(label: str) -> list[str]:
     body = body[1:] if body[0] in "|｜" else body
     body = body[:-1] if body[-1:] in ("|", "｜") else body
     return [cell.strip() for cell in _BAR.split(body)]
+
+
+def names_columns(rows: Sequence[list[str]]) -> bool:
+    """The first row is short names, and what stands below them is longer or figures."""
+    head, rest = rows[0], rows[1:]
+    if rest and len(head) == min(map(len, rest)) - 1:
+        head = ["", *head]
+    names = [cell for cell in head if cell]
+    if not rest or len(head) < 2 or not names:
+        return False
+    if any(len(name) > MAX_COLUMN_NAME_CHARS or _NO_NAME.search(name) for name in names):
+        return False
+    if not head[0]:  # the empty corner of a table with row names
+        return all(row[0] for row in rest)
+    ascii_rows = sum(row[0].isascii() for row in rest)
+    if head[0].isascii() and head[0].casefold() not in _COMMON_NAMES and ascii_rows > len(rest) / 2:
+        return False  # commands and their like: the first is one of them
+    described = [_describes(name, _column(rest, n)) for n, name in enumerate(head) if n and name]
+    return sum(described) * 2 >= len(described)
 
 
 def _runs(lines: Sequence[Line]) -> Iterator[tuple[int, int]]:
@@ -76,25 +108,6 @@ def _row(line: Line) -> Line:
     if _RULE_ROW.match(line.label) and "-" in line.label:
         return Line(line.start_index, line.end_index, Kind.ROW, RULE_MARK)
     return replace(line, kind=Kind.ROW, mark="|")
-
-
-def _names_columns(rows: Sequence[list[str]]) -> bool:
-    """The first row is short names, and what stands below them is longer or figures."""
-    head, rest = rows[0], rows[1:]
-    if rest and len(head) == min(map(len, rest)) - 1:
-        head = ["", *head]
-    names = [cell for cell in head if cell]
-    if not rest or len(head) < 2 or not names:
-        return False
-    if any(len(name) > MAX_COLUMN_NAME_CHARS or _NO_NAME.search(name) for name in names):
-        return False
-    if not head[0]:  # the empty corner of a table with row names
-        return all(row[0] for row in rest)
-    if head[0].isascii() and head[0].casefold() not in _COMMON_NAMES:
-        if sum(row[0].isascii() for row in rest) > len(rest) / 2:
-            return False  # commands and their like: the first is one of them
-    described = [_describes(name, _column(rest, n)) for n, name in enumerate(head) if n and name]
-    return sum(described) * 2 >= len(described)
 
 
 def _column(rows: Sequence[list[str]], number: int) -> list[str]:

@@ -17,7 +17,9 @@ def mark_terms(lines: Sequence[Line]) -> list[Line]:
     marked = list(lines)
     for first, last in _paragraphs(lines):
         for index in _colon_terms(lines, first, last):
-            marked[index] = replace(lines[index], kind=Kind.TERM, label=lines[index].label.strip(";； "))
+            marked[index] = replace(
+                lines[index], kind=Kind.TERM, label=lines[index].label.strip(";； ")
+            )
         for index in _indented_terms(lines, first, last):
             marked[index] = replace(marked[index], kind=Kind.TERM)
     return marked
@@ -31,7 +33,7 @@ def owns_deeper(lines: Sequence[Line], index: int) -> bool:
     return (
         line.kind in (Kind.TEXT, Kind.TERM)
         and not line.mark
-        and below.kind in (Kind.TEXT, Kind.TERM)
+        and below.kind in (Kind.TEXT, Kind.TERM, Kind.BULLET, Kind.MARKED)
         and below.indent > line.indent
         and len(line.label) <= MAX_HEADING_CHARS
         and line.label[-1] not in "。．"
@@ -53,7 +55,11 @@ def _paragraphs(lines: Sequence[Line]) -> Iterator[tuple[int, int]]:
 def _colon_terms(lines: Sequence[Line], first: int, last: int) -> Iterator[int]:
     for index in range(first, last - 1):
         above, below = lines[index].label, lines[index + 1].label
-        if below[:1] in (":", "：") and not below.startswith(":::") and above[:1] not in (":", "："):
+        if (
+            below[:1] in (":", "：")
+            and not below.startswith(":::")
+            and above[:1] not in (":", "：")
+        ):
             yield index
 
 

@@ -1,0 +1,79 @@
+"""Settings → the FastAPI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from api import chat_completions, health, pages, routes
+from api.answering import Answering, Readiness
+from api.errors import UnknownErrors, add_error_handlers
+from api.feedback import FeedbackStore
+from api.messages import API_DESCRIPTION
+from api.metrics import CountRequests, Metrics
+from api.security import BodyLimit, SecurityHeaders
+from api.templating import FOLDER
+from rag.config import Settings
+
+
+def create_app(settings: Settings, assistant: Answering | None = None) -> FastAPI:
+    """The service over `assistant`; without one it is opened in the background after the start."""
+    readiness = Readiness(assistant)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if assistant is None:
+            readiness.open_in_background(settings)
+        yield
+
+    app = FastAPI(
+        title="Kotae",
+        description=API_DESCRIPTION,
+        version=_version(),
+        lifespan=lifespan,
+        # FastAPI's documentation pages load scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+    )
+    metrics = Metrics()
+    app.state.settings = settings
+    app.state.readiness = readiness
+    app.state.feedback = FeedbackStore(settings.index)
+    app.state.metrics = metrics
+    add_error_handlers(app)
+    for router in (routes.router, chat_completions.router, health.router, pages.router):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    document_limit(app, settings.max_question_chars)
+    # The last added is the outermost.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(UnknownErrors)
+    app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def document_limit(app: FastAPI, max_question_chars: int) -> None:
+    """Puts the length that the settings allow a question into the OpenAPI document."""
+    generate = app.openapi
+
+    def generate_with_limit() -> dict[str, Any]:
+        document = generate()
+        for name in ("SearchRequest", "AskRequest"):
+            question = document["components"]["schemas"][name]["properties"]["question"]
+            question["maxLength"] = max_question_chars
+        return document
+
+    app.openapi = generate_with_limit  # type: ignore[method-assign]
+
+
+def _version() -> str:
+    try:
+        return version("kotae")
+    except PackageNotFoundError:
+        return "0"

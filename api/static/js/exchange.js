@@ -1,0 +1,145 @@
+// One question and its answer on the page, in every state it can be in.
+
+import { copy, answerAsMarkdown } from "./markdown_export.js";
+import { toast } from "./announce.js";
+import { element, fromTemplate, linesOf, models, placeOf, text } from "./dom.js";
+import { startFeedback } from "./feedback.js";
+import { showHits } from "./hits.js";
+import { CONFIRMED_SUPPORT, showPartial, showStatements } from "./statements.js";
+
+const NEAREST_HITS = 3;
+
+/** `actions` = {openNote(citation, from), again(exchange), withoutTags(exchange), save()}. */
+export class ExchangeView {
+  constructor(exchange, actions) {
+    this.exchange = exchange;
+    this.actions = actions;
+    const { root, slots } = fromTemplate("exchange-template");
+    this.root = root;
+    this.slots = slots;
+    this.answerBox = root.querySelector(".answer");
+    slots.question.textContent = exchange.question;
+    slots.tags.hidden = exchange.tags.length === 0;
+    slots.tags.append(...exchange.tags.map((tag) => element("li", {}, tag)));
+  }
+
+  /** Shows whatever the exchange holds: an answer, a failure, or the part that came. */
+  show() {
+    const { answer, failure, partial } = this.exchange;
+    if (answer) this.showAnswer(answer);
+    else if (failure) this.showFailure(failure, partial);
+    else this.showStopped(partial);
+  }
+
+  showSearching() {
+    this.answerBox.setAttribute("aria-busy", "true");
+    this.slots.statements.replaceChildren();
+    this.slots.after.replaceChildren();
+    this.showNotice("");
+    this.showProgress(text("searching"));
+  }
+
+  showHitsFound({ hits }) {
+    this.showProgress(text("writing", { count: hits.length }));
+  }
+
+  showDelta(partial) {
+    this.showProgress("");
+    showPartial(this.slots.statements, partial);
+  }
+
+  showAnswer(answer) {
+    this.settle();
+    showStatements(this.slots.statements, answer, this.actions.openNote);
+    this.showNotice(this.noticeOf(answer));
+    this.slots.after.replaceChildren(...(answer.refused ? [this.refusal(answer)] : []), this.afterAnswer(answer));
+  }
+
+  showStopped(partial) {
+    this.settle();
+    showPartial(this.slots.statements, partial ?? "");
+    this.showNotice(text(partial ? "stopped" : "stopped_early"));
+    this.slots.after.replaceChildren(this.retryBox("", ""));
+  }
+
+  showFailure({ message, detail }, partial) {
+    this.settle();
+    showPartial(this.slots.statements, partial ?? "");
+    this.slots.statements.classList.toggle("unfinished", Boolean(partial));
+    this.slots.after.replaceChildren(this.retryBox(message, detail));
+  }
+
+  settle() {
+    this.showProgress("");
+    this.showNotice("");
+    this.slots.statements.classList.remove("unfinished");
+    this.answerBox.setAttribute("aria-busy", "false");
+  }
+
+  showProgress(sentence) {
+    this.slots.progress.textContent = sentence;
+    this.slots.progress.hidden = sentence === "";
+  }
+
+  showNotice(sentence) {
+    this.slots.notice.textContent = sentence;
+    this.slots.notice.hidden = sentence === "";
+  }
+
+  noticeOf(answer) {
+    const wanted = this.exchange.model ?? models[0];
+    const doubtful = answer.statements.some(({ support }) => support < CONFIRMED_SUPPORT);
+    return [
+      wanted && answer.model !== wanted && models.includes(wanted) ? text("fell_back", { model: wanted }) : "",
+      doubtful ? text("unconfirmed_notice") : "",
+    ].join("");
+  }
+
+  afterAnswer(answer) {
+    const { root, slots } = fromTemplate("after-answer-template");
+    slots.sources.hidden = answer.citations.length === 0;
+    slots.sources.querySelector("ol").append(...answer.citations.map((citation) => this.sourceItem(citation)));
+    root.querySelector("[data-action=copy]").addEventListener("click", async () => {
+      toast(text((await copy(answerAsMarkdown(answer))) ? "copied" : "copy_failed"));
+    });
+    root.querySelector("[data-action=again]").addEventListener("click", () => this.actions.again(this.exchange));
+    startFeedback(root, slots.comment, this.exchange, this.actions.save);
+    showHits(slots.hits, answer, this.actions.openNote);
+    return root;
+  }
+
+  sourceItem(citation) {
+    const { root, slots } = fromTemplate("source-template");
+    slots.number.textContent = citation.number;
+    slots.place.textContent = placeOf(citation);
+    slots.lines.textContent = linesOf(citation);
+    const button = root.querySelector("button");
+    button.addEventListener("click", () => this.actions.openNote(citation, button));
+    return root;
+  }
+
+  refusal(answer) {
+    const { root, slots } = fromTemplate("refused-template");
+    const { tags } = this.exchange;
+    slots.advice.textContent =
+      (tags.length ? text("advice_tags", { tags: tags.join("・") }) : "") + text("advice");
+    const retry = root.querySelector("[data-action=without-tags]");
+    retry.hidden = tags.length === 0;
+    retry.addEventListener("click", () => this.actions.withoutTags(this.exchange));
+    const nearest = answer.hits.slice(0, NEAREST_HITS);
+    slots.nearest.hidden = nearest.length === 0;
+    slots.nearest.querySelector("ol").append(...nearest.map((hit) => this.sourceItem(hit.citation)));
+    return root;
+  }
+
+  retryBox(message, detail) {
+    const { root, slots } = fromTemplate("failure-template");
+    slots.message.textContent = message;
+    slots.message.hidden = message === "";
+    slots.detail.textContent = detail;
+    slots.detail.hidden = !detail;
+    root.classList.toggle("plain", message === "");
+    root.querySelector("[data-action=again]").addEventListener("click", () => this.actions.again(this.exchange));
+    return root;
+  }
+}

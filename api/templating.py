@@ -1,0 +1,23 @@
+"""Templates → pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+FOLDER: Final = Path(__file__).parent
+
+_TEMPLATES: Final = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render_page(template: str, **values: object) -> str:
+    """A page; everything put into it is escaped unless it is marked as safe."""
+    return _TEMPLATES.get_template(template).render(values)

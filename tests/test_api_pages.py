@@ -1,0 +1,169 @@
+"""What the service sends to a browser, before any script runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api import create_app
+from api.messages import PAGE_TEXTS, SHIPPED_EXAMPLES
+from api.pages import MIN_SHIPPED_EXAMPLES, headings_of
+from api.rendering import render_statement
+from api.templating import FOLDER
+from rag.config import Settings
+from rag.loading import make_document
+from rag.types import Section
+from tests.fake_assistant import FakeAssistant
+
+MAX_PAGE_BYTES = 150_000
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(index=tmp_path), FakeAssistant())) as client:
+        yield client
+
+
+def test_chat_page_and_all_it_loads_weigh_little(client: TestClient) -> None:
+    page = client.get("/").text
+    paths = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page))
+    assert len(paths) > 10
+    sizes = {path: len(client.get(path).content) for path in paths}
+    assert len(page.encode()) + sum(sizes.values()) < MAX_PAGE_BYTES
+
+
+def test_every_module_is_named_in_the_page(client: TestClient) -> None:
+    page = client.get("/").text
+    for module in (FOLDER / "static/js").glob("*.js"):
+        if module.name != "note_page.js":
+            assert f"/static/js/{module.name}" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/notes/aws/sqs.md", "/notes/nothing.md"])
+def test_pages_hold_no_inline_script_or_style_and_no_other_host(
+    client: TestClient, path: str
+) -> None:
+    page = client.get(path).text
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
+    assert all("application/json" in head or not body for head, body in scripts)
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", page)
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
+
+
+def test_texts_of_the_page_are_all_used_and_all_there() -> None:
+    scripts = "".join(path.read_text() for path in (FOLDER / "static/js").glob("*.js"))
+    named = set(re.findall(r'text\(\s*(?:[^"()]*\? )?"(\w+)"', scripts))
+    named |= set(re.findall(r': "(\w+)"\)', scripts)) & set(PAGE_TEXTS)
+    assert named <= set(PAGE_TEXTS)
+    unused = {
+        key
+        for key in PAGE_TEXTS
+        if f'"{key}"' not in scripts and not key.startswith(("signal_", "error_"))
+    }
+    assert unused == set()
+
+
+def test_scripts_and_styles_hold_no_japanese_sentence() -> None:
+    for path in (FOLDER / "static").rglob("*.js"):
+        code = re.sub(r"^\s*//.*$|/\*.*?\*/", "", path.read_text(), flags=re.M | re.S)
+        assert not re.search(r"[ぁ-んァ-ヶ一-龠]", code), path.name
+
+
+def test_missing_note_gets_a_page(client: TestClient) -> None:
+    response = client.get("/notes/nothing.md")
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/html")
+    assert "見つかりません" in response.text
+
+
+def test_note_with_a_script_is_shown_without_it(client: TestClient) -> None:
+    note = client.get("/notes/evil.md").text
+    body = note[note.index('<article class="note-body">') :]
+    assert "これは本文です" in body
+    assert not re.search(r"<script|<img|onerror|href=.javascript", body)
+
+
+def test_title_of_a_note_is_shown_once(client: TestClient) -> None:
+    assert client.get("/notes/aws/sqs.md").text.count("Amazon SQS</h1>") == 1
+    assert '<h1 class="note-title">memo</h1>' in client.get("/notes/memo.txt").text
+
+
+def test_examples_are_made_of_titles_for_notes_of_one_s_own(client: TestClient) -> None:
+    assert "「Amazon SQS」の要点は？" in client.get("/").text
+
+
+def test_examples_of_the_notes_that_ship_are_shown_for_them(tmp_path: Path) -> None:
+    notes = {doc_id: "# 題\n\n本文\n" for doc_id, _ in SHIPPED_EXAMPLES[:MIN_SHIPPED_EXAMPLES]}
+    with TestClient(create_app(Settings(index=tmp_path), FakeAssistant(notes))) as client:
+        page = client.get("/").text
+    for _, question in SHIPPED_EXAMPLES[:MIN_SHIPPED_EXAMPLES]:
+        assert question in page
+
+
+def test_examples_name_notes_that_ship() -> None:
+    corpus = Path(__file__).parents[1] / "corpus"
+    assert [doc_id for doc_id, _ in SHIPPED_EXAMPLES if not (corpus / doc_id).exists()] == []
+
+
+def test_titles_and_tags_of_notes_are_escaped(tmp_path: Path) -> None:
+    note = '---\ntitle: "<b>題</b>"\ntags: ["<i>札</i>", A, B, C, D]\n---\n本文\n'
+    with TestClient(create_app(Settings(index=tmp_path), FakeAssistant({"a.md": note}))) as client:
+        for path in ("/", "/notes/a.md"):
+            assert not re.search(r"<b>題|<i>札", client.get(path).text)
+
+
+def test_model_picker_is_there_only_for_a_choice(tmp_path: Path) -> None:
+    for models, shown in ((("extractive",), False), (("extractive", "llama"), True)):
+        app = create_app(Settings(index=tmp_path), FakeAssistant(models=models))
+        with TestClient(app) as client:
+            assert ('<select id="model">' in client.get("/").text) is shown
+
+
+def test_contents_name_headings_that_have_no_text_of_their_own() -> None:
+    text = "# 一\n## 二\n本文\n## 三\n本文\n# 四\n本文\n"
+    document = make_document("a.md", text)
+    starts = [0, text.index("## 三"), text.index("# 四")]
+    paths = [("一", "二"), ("一", "三"), ("四",)]
+    sections = [
+        Section(str(start), "a.md", path, start, start + 1)
+        for start, path in zip(starts, paths, strict=True)
+    ]
+    contents = [(heading["text"], heading["depth"]) for heading in headings_of(document, sections)]
+    assert contents == [("一", 1), ("二", 2), ("三", 2), ("四", 1)]
+
+
+@pytest.mark.parametrize(
+    ("why", "text", "expected"),
+    [
+        ("plain", "文です。", "<p>文です。</p>"),
+        ("bold", "**30秒**です", "<p><strong>30秒</strong>です</p>"),
+        ("HTML is text", "<b>太</b>", "<p>&lt;b&gt;太&lt;/b&gt;</p>"),
+        ("scripts are text", "<script>x</script>", "<p>&lt;script&gt;x&lt;/script&gt;</p>"),
+        ("no code from a link", "[押す](javascript:x)", "<p>[押す](javascript:x)</p>"),
+        ("no picture is loaded", "![図](http://a/b.png)", '<p><span class="picture">図</span></p>'),
+        ("heading as lead", "キュー：30秒", '<p class="lead">キュー</p><p>30秒</p>'),
+        ("colon that is no heading", "既定：30秒", "<p>既定：30秒</p>"),
+    ],
+)
+def test_statements_are_rendered_safely(why: str, text: str, expected: str) -> None:
+    assert render_statement(text, [("SQS", "キュー")]) == expected, why
+
+
+@pytest.mark.parametrize(
+    ("why", "text", "expected"),
+    [
+        ("brackets inside", "これは**「重要」**です", "これは<strong>「重要」</strong>です"),
+        ("full stop inside", "**終わり。**次", "<strong>終わり。</strong>次"),
+        ("Latin punctuation inside", "値は**(例)**です", "値は<strong>(例)</strong>です"),
+        ("code inside", "**`a`の値**は", "<strong><code>a</code>の値</strong>は"),
+        ("one star", "これは*「語」*です", "これは<em>「語」</em>です"),
+        ("multiplication stays", "2 * 3 * 4", "2 * 3 * 4"),
+        ("English as ever", "a**(b)**c", "a**(b)**c"),
+    ],
+)
+def test_bold_works_in_text_without_spaces(why: str, text: str, expected: str) -> None:
+    assert render_statement(text) == f"<p>{expected}</p>", why
