@@ -1,28 +1,30 @@
 """Stage 3: Sections → Chunks, in tokens of the embedder and never over its limit.
 
 A section that fits is one chunk. A longer one is cut between its blocks into pieces of about equal
-size; only a block too long by itself is cut inside, at sentence ends where there are any.
+size; only a block too long by itself is cut inside, at sentence ends where there are any. Tokens
+are counted of the text as it is embedded, and in batches.
 """
 
 from __future__ import annotations
 
 import bisect
 import hashlib
+import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-
-from langchain_text_splitters import RecursiveCharacterTextSplitter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rag.parsing import parse_document
+from rag.pieces import TokenCounter, pack, split_block, token_sizes
 from rag.text import plain_text, sentence_spans
 from rag.types import Block, Chunk, Document, Section
 
-CHUNKING_VERSION = 1
-SEPARATORS = ["\n\n", "\n", "。", "．", "！", "？", "；", "、", "，", " ", "\u3000", ""]
+CHUNKING_VERSION = 2
 UNIT_CHARS = 80
 """Sentences and bullets shorter than this go together into one unit of the vector leg."""
-TokenCounter = Callable[[Sequence[str]], list[int]]
+MAX_OWNER_CHARS_PER_TOKEN = 2 / 3
+MIN_OWNERS = 2
+MAX_FIT_ROUNDS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +35,31 @@ class ChunkLimits:
     merge_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A chunk on trial: consecutive pieces of a section."""
+
+    section: Section
+    pieces: tuple[Block, ...]
+
+
 def chunk_document(
     document: Document, limits: ChunkLimits, count_tokens: TokenCounter
 ) -> tuple[Chunk, ...]:
     """Chunks in the note's order; together they hold every non-space character of its body."""
-    line_starts = [0, *(found.end() for found in re.finditer(r"\r\n|\r|\n", document.text))]
-    chunks: list[Chunk] = []
-    for group in _merge_sections(document, parse_document(document), limits, count_tokens):
-        for start, end, headings in _cut(document, group, limits, count_tokens):
-            left, right = _trim(document.text, start, end)
-            if left == right:
-                continue
-            text = document.text[left:right]
-            identity = f"{document.doc_id}\0{left}\0{document.title}\0{headings}\0{text}"
-            chunks.append(
-                Chunk(
-                    chunk_id=hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:16],
-                    section_id=group.section_id,
-                    doc_id=document.doc_id,
-                    title=document.title,
-                    headings=headings,
-                    text=text,
-                    start_index=left,
-                    end_index=right,
-                    start_line=bisect.bisect_right(line_starts, left),
-                    end_line=bisect.bisect_right(line_starts, right - 1),
-                    tags=document.tags,
-                )
-            )
-    return tuple(chunks)
+    sections = parse_document(document)
+    blocks = [block for section in sections for block in section.blocks]
+    sizes = dict(zip(blocks, token_sizes(_texts(document, blocks), count_tokens), strict=True))
+    groups = list(_merge_sections(sections, sizes, limits))
+    groups = _with_fitting_headings(document, groups, limits, count_tokens)
+    rooms = _rooms(document, groups, limits, count_tokens)
+    pieces = _split_long_blocks(document, groups, rooms, sizes, count_tokens)
+    drafts = [
+        _Draft(group, tuple(block for block, _ in own[first : last + 1]))
+        for group, room, own in zip(groups, rooms, pieces, strict=True)
+        for first, last in pack([size for _, size in own], room)
+    ]
+    return _fit(document, drafts, limits, count_tokens)
 
 
 def embedding_text(chunk: Chunk) -> str:
@@ -92,25 +90,27 @@ def readable_sentences(chunk: Chunk) -> list[tuple[int, int, str]]:
     ]
 
 
+def _texts(document: Document, blocks: Iterable[Block]) -> list[str]:
+    return [document.text[block.start_index : block.end_index] for block in blocks]
+
+
 def _merge_sections(
-    document: Document, sections: Sequence[Section], limits: ChunkLimits, count_tokens: TokenCounter
-) -> Iterable[Section]:
+    sections: Sequence[Section], sizes: dict[Block, int], limits: ChunkLimits
+) -> Iterator[Section]:
     """Neighbours under one parent become one section while they stay below `merge_tokens`."""
-    sizes = count_tokens([document.text[s.start_index : s.end_index] for s in sections])
     merged: Section | None = None
     merged_size = 0
-    for section, size in zip(sections, sizes, strict=True):
+    for section in sections:
+        size = sum(sizes[block] for block in section.blocks)
         if merged is not None:
             shared = _common_path(merged.headings, section.headings)
             near = len(shared) >= max(len(merged.headings), len(section.headings)) - 1
             if near and shared and merged_size + size <= limits.merge_tokens:
-                merged = Section(
-                    merged.section_id,
-                    merged.doc_id,
-                    shared,
-                    merged.start_index,
-                    section.end_index,
-                    merged.blocks + section.blocks,
+                merged = replace(
+                    merged,
+                    headings=shared,
+                    end_index=section.end_index,
+                    blocks=merged.blocks + section.blocks,
                 )
                 merged_size += size
                 continue
@@ -121,96 +121,144 @@ def _merge_sections(
 
 
 def _common_path(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
-    shared: list[str] = []
-    for left, right in zip(first, second, strict=False):
-        if left != right:
-            break
-        shared.append(left)
-    return tuple(shared)
+    pairs = zip(first, second, strict=False)
+    return tuple(one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _cut(
-    document: Document, section: Section, limits: ChunkLimits, count_tokens: TokenCounter
-) -> Iterable[tuple[int, int, tuple[str, ...]]]:
-    """(start, end, headings) of each chunk of a section."""
-    breadcrumb = " › ".join((document.title, *section.headings))
-    room = max(limits.chunk_tokens - count_tokens([breadcrumb])[0], limits.chunk_tokens // 3)
-    pieces = _pieces(document, section, room, count_tokens)
-    sizes = count_tokens([document.text[p.start_index : p.end_index] for p in pieces])
-    for first, last in _pack(sizes, room):
-        start = pieces[first].start_index
-        end = pieces[last].end_index
-        owners = _owners(pieces[first : last + 1], start, end)
-        yield start, end, (*section.headings, *owners)
+def _with_fitting_headings(
+    document: Document, groups: list[Section], limits: ChunkLimits, count_tokens: TokenCounter
+) -> list[Section]:
+    """Groups whose breadcrumb leaves half of a chunk to the text; outer headings go first."""
+    fitting = list(groups)
+    late = list(range(len(groups)))
+    while late:
+        paths = [" › ".join((document.title, *fitting[number].headings)) for number in late]
+        counts = count_tokens(paths)
+        late = [
+            number
+            for number, count in zip(late, counts, strict=True)
+            if count > limits.chunk_tokens // 2 and fitting[number].headings
+        ]
+        for number in late:
+            fitting[number] = replace(fitting[number], headings=fitting[number].headings[1:])
+    return fitting
 
 
-def _pieces(
-    document: Document, section: Section, room: int, count_tokens: TokenCounter
-) -> list[Block]:
-    """Blocks that fit; one that does not is split, each piece owned by what the block owned."""
-    pieces: list[Block] = []
-    sizes = count_tokens([document.text[b.start_index : b.end_index] for b in section.blocks])
-    for block, size in zip(section.blocks, sizes, strict=True):
-        if size <= room:
-            pieces.append(block)
-            continue
-        text = document.text[block.start_index : block.end_index]
-        position = block.start_index
-        for part in _split_text(text, room, count_tokens):
-            end = position + len(part)
-            pieces.append(Block(position, end, block.owners))
-            position = end
-    return pieces
+def _rooms(
+    document: Document, groups: Sequence[Section], limits: ChunkLimits, count_tokens: TokenCounter
+) -> list[int]:
+    """Tokens that each group's breadcrumb leaves to the text of a chunk."""
+    paths = [" › ".join((document.title, *group.headings)) for group in groups]
+    limit = limits.chunk_tokens
+    return [max(limit - count, limit // 3, 1) for count in (count_tokens(paths) if paths else [])]
 
 
-def _split_text(text: str, room: int, count_tokens: TokenCounter) -> list[str]:
-    """Consecutive pieces of `text` that make it up again, none over `room` tokens."""
-    # About one token a character at worst: long texts are first cut by characters, so that the
-    # splitter never counts the tokens of the whole text again and again.
-    splitter = RecursiveCharacterTextSplitter(
-        separators=SEPARATORS,
-        keep_separator="end",
-        chunk_size=room,
-        chunk_overlap=0,
-        strip_whitespace=False,
-        length_function=lambda part: count_tokens([part])[0],
+def _split_long_blocks(
+    document: Document,
+    groups: Sequence[Section],
+    rooms: Sequence[int],
+    sizes: dict[Block, int],
+    count_tokens: TokenCounter,
+) -> list[list[tuple[Block, int]]]:
+    """Of each group its (piece, tokens) in order; no piece is over the group's room."""
+    split: list[list[tuple[Block, int]]] = []
+    for group, room in zip(groups, rooms, strict=True):
+        pieces: list[tuple[Block, int]] = []
+        for block in group.blocks:
+            if sizes[block] <= room:
+                pieces.append((block, sizes[block]))
+            else:
+                pieces.extend(split_block(document, block, room, count_tokens))
+        split.append(pieces)
+    return split
+
+
+def _fit(
+    document: Document, drafts: list[_Draft], limits: ChunkLimits, count_tokens: TokenCounter
+) -> tuple[Chunk, ...]:
+    """Chunks of the drafts in order; one that is too long after all is cut again."""
+    line_starts = [0, *(found.end() for found in re.finditer(r"\r\n|\r|\n", document.text))]
+    fitting: list[Chunk] = []
+    for _ in range(MAX_FIT_ROUNDS):
+        made = [(draft, _make_chunk(document, draft, limits, line_starts)) for draft in drafts]
+        full = [(draft, chunk) for draft, chunk in made if chunk.text]
+        counts = count_tokens([embedding_text(chunk) for _, chunk in full]) if full else []
+        drafts = []
+        for (draft, chunk), count in zip(full, counts, strict=True):
+            smaller = (
+                _cut_again(document, draft, count_tokens) if count > limits.chunk_tokens else []
+            )
+            drafts.extend(smaller)
+            if not smaller:
+                fitting.append(chunk)
+    late = (_make_chunk(document, draft, limits, line_starts) for draft in drafts)
+    fitting.extend(chunk for chunk in late if chunk.text)
+    return tuple(sorted(fitting, key=lambda chunk: chunk.start_index))
+
+
+def _cut_again(document: Document, draft: _Draft, count_tokens: TokenCounter) -> list[_Draft]:
+    """The draft in two; of a single piece first its owners go. Nothing when it is one character."""
+    pieces = draft.pieces
+    if len(pieces) > 1:
+        middle = len(pieces) // 2
+        return [replace(draft, pieces=pieces[:middle]), replace(draft, pieces=pieces[middle:])]
+    only = pieces[0]
+    if only.owners:
+        return [replace(draft, pieces=(replace(only, owners=()),))]
+    text = document.text[only.start_index : only.end_index]
+    if len(text.strip()) <= 1:
+        return []
+    room = max(token_sizes([text], count_tokens)[0] // 2, 1)
+    halves = [block for block, _ in split_block(document, only, room, count_tokens)]
+    if len(halves) == 1:
+        middle = only.start_index + len(text) // 2
+        halves = [replace(only, end_index=middle), replace(only, start_index=middle)]
+    return [replace(draft, pieces=(half,)) for half in halves]
+
+
+def _make_chunk(
+    document: Document, draft: _Draft, limits: ChunkLimits, line_starts: Sequence[int]
+) -> Chunk:
+    start, end = draft.pieces[0].start_index, draft.pieces[-1].end_index
+    left, right = _trim(document.text, start, end)
+    text = document.text[left:right]
+    headings = (*draft.section.headings, *_owners(draft, start, end, limits))
+    identity = f"{document.doc_id}\0{left}\0{document.title}\0{headings}\0{text}"
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
+    return Chunk(
+        chunk_id=digest[:16],
+        section_id=draft.section.section_id,
+        doc_id=document.doc_id,
+        title=document.title,
+        headings=headings,
+        text=text,
+        start_index=left,
+        end_index=right,
+        start_line=bisect.bisect_right(line_starts, left),
+        end_line=bisect.bisect_right(line_starts, max(right - 1, left)),
+        tags=document.tags,
     )
-    step = room * 50
-    parts: list[str] = []
-    for start in range(0, len(text), step):
-        parts.extend(splitter.split_text(text[start : start + step]))
-    return parts if "".join(parts) == text else _split_evenly(text, room)
 
 
-def _split_evenly(text: str, room: int) -> list[str]:
-    step = max(room // 2, 1)
-    return [text[start : start + step] for start in range(0, len(text), step)]
-
-
-def _pack(sizes: Sequence[int], room: int) -> Iterable[tuple[int, int]]:
-    """(first, last) of runs that fit into `room` and are about equally large."""
-    total = sum(sizes)
-    wanted = total / max(1, -(-total // room))
-    first, filled = 0, 0
-    for index, size in enumerate(sizes):
-        if filled and (filled + size > room or filled + size / 2 > wanted):
-            yield first, index - 1
-            first, filled = index, 0
-        filled += size
-    if sizes:
-        yield first, len(sizes) - 1
-
-
-def _owners(blocks: Sequence[Block], start: int, end: int) -> tuple[str, ...]:
-    """Owners of the chunk's first blocks that stand outside of it, outermost first."""
-    owners: dict[str, None] = {}
-    for block in blocks:
-        for owner in block.owners:
-            if not start <= owner.start_index < end:
-                owners[owner.text] = None
-    return tuple(owners)
+def _owners(draft: _Draft, start: int, end: int, limits: ChunkLimits) -> list[str]:
+    """Owners of the chunk's blocks that stand outside of it, outermost first; the nearest count."""
+    named = set(draft.section.headings)
+    owners = dict.fromkeys(
+        owner.text
+        for block in draft.pieces
+        for owner in block.owners
+        if not start <= owner.start_index < end and owner.text not in named
+    )
+    kept: list[str] = []
+    for text in reversed(owners):
+        filled = sum(map(len, kept)) + len(text)
+        if len(kept) >= MIN_OWNERS and filled > limits.chunk_tokens * MAX_OWNER_CHARS_PER_TOKEN:
+            break
+        kept.append(text)
+    return kept[::-1]
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     piece = text[start:end]
-    return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
+    left = start + len(piece) - len(piece.lstrip())
+    return left, max(start + len(piece.rstrip()), left)

@@ -50,9 +50,7 @@ def extract_units(
     candidates = [
         unit
         for hit in hits
-        for unit in _units_of_hit(
-            snapshot, query_tokens, hit, [s for s in sections if s.doc_id == hit.chunk.doc_id]
-        )
+        for unit in _units_of_hit(snapshot, query_tokens, hit, _sections_of(hit, sections))
     ]
     candidates.sort(key=lambda unit: -unit.score)
     chosen: list[Unit] = []
@@ -92,7 +90,8 @@ def _units_of_hit(
         return
     in_breadcrumb = starts < body_start
     subject = similarities[in_breadcrumb].max(axis=0, initial=0.0) * SUBJECT_SHARE
-    headings = {normalize_for_search(part) for part in (chunk.title, *chunk.headings)}
+    parts = [chunk.title, *chunk.headings, *(part for s in sections for part in s.headings)]
+    headings = {normalize_for_search(part) for part in parts}
     blocks = [block for section in sections for block in section.blocks]
     for group in _group(hit, blocks, body_start):
         if all(normalize_for_search(text) in headings for *_, text in group):
@@ -141,11 +140,22 @@ def _block_at(blocks: Sequence[Block], index: int) -> int:
     return -1
 
 
+def _sections_of(hit: Hit, sections: Sequence[Section]) -> list[Section]:
+    """Those that the hit lies in, in order: several where short ones were put together."""
+    chunk = hit.chunk
+    return [
+        section
+        for section in sections
+        if section.doc_id == chunk.doc_id
+        and section.start_index < chunk.end_index
+        and chunk.start_index < section.end_index
+    ]
+
+
 def _path_at(
     sections: Sequence[Section], index: int, otherwise: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Headings and owners of the block there; a chunk of several sections knows but their common
-    headings."""
+    """Headings and owners of the block there; a chunk of several sections has but common ones."""
     for section in sections:
         number = _block_at(section.blocks, index)
         if number >= 0:
