@@ -1,7 +1,7 @@
 """Kotae's library: Japanese notes in, cited passages and answers out.
 
-    from rag import Assistant, Settings
-    Assistant.open(Settings()).ask("…")
+from rag import Assistant, Settings
+Assistant.open(Settings()).ask("…")
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
+from threadpoolctl import ThreadpoolController
+
 from rag.aliases import load_aliases
 from rag.answerability import load_parameters
 from rag.citations import cite_span
@@ -20,6 +22,13 @@ from rag.protocols import Embedder
 from rag.retrieval import Retriever
 from rag.snapshot import Snapshot
 from rag.types import Answer, Chunk, Citation, Document, SearchResult, Section, Statement
+
+
+def _one_thread_a_question() -> None:
+    """The arrays of one question are small: sharing one out among threads that must meet again
+    costs far more than it saves, ten times as much when another program holds a processor.
+    """
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -36,6 +45,7 @@ class Assistant:
         self.snapshot = snapshot
         self.embedder = embedder
         self.retriever = retriever
+        _one_thread_a_question()
         self._sections = lru_cache(maxsize=512)(self._parse)
 
     @classmethod

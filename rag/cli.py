@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its status."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal cannot show is escaped
         sys.stdout.reconfigure(errors="backslashreplace")
-    options = build_parser().parse_args(arguments)
     try:
-        status = COMMANDS[options.command](options)
+        status = _run(arguments)
         sys.stdout.flush()
     except RagError as error:
         print_error(error)
@@ -45,6 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_error(error)
         status = 2
     sys.exit(status)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = build_parser().parse_args(arguments)
+    except SystemExit as done:  # --help, or a mistake that is told already
+        return int(done.code or 0)
+    return COMMANDS[options.command](options)
 
 
 def run_index(options: argparse.Namespace) -> int:
@@ -199,15 +207,18 @@ def _check_address(settings: Settings) -> None:
     try:
         socket.create_server((settings.host, settings.port), family=family).close()
     except OSError as error:
+        number = error.errno or 0  # not above 0: an unknown host name
+        reason = os.strerror(number) if number > 0 else error.strerror
         raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror or error}); "
+            f"cannot listen on {settings.host}:{settings.port} ({reason}); "
             "stop the program that does, or choose another with --port N or --host ADDRESS"
         ) from error
 
 
 def _drop_stdout() -> None:
     """Nobody reads it: what Python still writes there at exit must not fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> None:

@@ -17,6 +17,9 @@ from rag.protocols import Matrix, Offsets
 
 SCORED_UNITS = 10_000
 
+# As in assistant.py: one question is too small to be shared out among threads.
+faiss.omp_set_num_threads(1)
+
 
 class FaissIndex:
     """Inner product over unit vectors, so cosine; row i stands for the i-th unit."""

@@ -7,6 +7,7 @@ the unit or, for what names the subject, in its breadcrumb.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,12 @@ SUBJECT_SHARE = 0.9
 """A question token met in the breadcrumb counts this much of one met in the unit itself."""
 RANK_DISCOUNT = 0.012
 MAX_GAP = 0.06
+LEAD_IN_DISCOUNT = 0.04
+"""What only announces a list (「次のとおり」) answers worse than the list itself."""
 DUPLICATE_OVERLAP = 0.7
+_LEAD_IN = re.compile(
+    r"(?:次|以下)の?(?:とおり|通り|ように|表|[0-9０-９一二三四五]+ ?(?:つ|点|種類)).{0,12}$|[:：]$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +108,16 @@ def _units_of_hit(
         met = np.maximum(similarities[inside].max(axis=0, initial=0.0), subject)
         kept = [item for item in group if normalize_for_search(item[4]) not in headings]
         start = chunk.start_index + kept[0][2]
+        text = "\n".join(item[4] for item in kept)
         yield Unit(
             hit,
             start,
             chunk.start_index + kept[-1][3],
-            "\n".join(item[4] for item in kept),
+            text,
             (chunk.title, *_path_at(sections, start, chunk.headings)),
-            float(met.mean()) - RANK_DISCOUNT * (hit.rank - 1),
+            float(met.mean())
+            - RANK_DISCOUNT * (hit.rank - 1)
+            - LEAD_IN_DISCOUNT * bool(_LEAD_IN.search(text)),
         )
 
 

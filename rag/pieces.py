@@ -1,4 +1,4 @@
-"""Stage 3: a block too long for a chunk → pieces that fit (langchain-text-splitters lives here alone)."""
+"""Stage 3: a block too long for a chunk → pieces that fit (langchain-text-splitters lives here)."""
 
 from __future__ import annotations
 

@@ -21,18 +21,23 @@ LABELS = {
 def progress_bars() -> Iterator[Report]:
     """A report that draws one bar a stage; stages without work draw none."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(stderr=True), transient=False) as bars:
-        tasks: dict[str, int] = {}
+    bars = Progress(*columns, console=Console(stderr=True), transient=False)
+    tasks: dict[str, TaskID] = {}
 
-        def report(stage: str, done: int, total: int) -> None:
-            if total <= 1 or stage == "reading":
-                return
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(LABELS.get(stage, stage), total=total)
-            bars.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
+    def report(stage: str, done: int, total: int) -> None:
+        if total <= 1 or stage == "reading":
+            return
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(LABELS.get(stage, stage), total=total)
+            bars.start()
+        bars.update(tasks[stage], completed=done, total=total)
 
+    try:
         yield report
+    finally:
+        if tasks:  # else rich would still print an empty line
+            bars.stop()
