@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from rag.config import Settings, load_settings
+from rag.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and none of the developer's own variables."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"KOTAE_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_toml(folder: Path, text: str) -> None:
+    (folder / "kotae.toml").write_text(text, encoding="utf-8")
+
+
+def test_defaults_need_no_file() -> None:
+    settings = load_settings()
+    assert (settings.corpus, settings.index) == (Path("corpus"), Path("index"))
+    assert (settings.host, settings.port, settings.top_k) == ("127.0.0.1", 8000, 5)
+
+
+def test_file_then_variable_then_command_line_the_later_wins(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_toml(folder, "top_k = 2\nport = 2222\nhost = '0.0.0.0'\n")
+    monkeypatch.setenv("KOTAE_TOP_K", "3")
+    monkeypatch.setenv("KOTAE_PORT", "3333")
+    settings = load_settings(top_k=4, host=None)
+    assert (settings.top_k, settings.port, settings.host) == (4, 3333, "0.0.0.0")
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_setting_is_read_from_its_variable_and_the_file(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = getattr(Settings(), name)
+    other = "40" if isinstance(default, int) else "0.9" if default is None else "other"
+    monkeypatch.setenv(f"KOTAE_{name.upper()}", other)
+    changed = getattr(load_settings(), name)
+    assert str(changed) == other
+    assert changed != default
+    monkeypatch.delenv(f"KOTAE_{name.upper()}")
+    write_toml(folder, f'{name} = "{other}"\n')
+    assert getattr(load_settings(), name) == changed
+
+
+def test_every_setting_is_described_in_japanese() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert not field.description.isascii(), name
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("colour = 'blue'\n", r"colour = 'blue': Extra inputs are not permitted"),
+        ("[search]\ntop_k = 3\n", r"search = \{'top_k': 3\}: Extra inputs"),
+        ("top_k = 0\n", r"top_k = 0: .*greater than or equal to 1"),
+        ("top_k = 51\n", r"top_k = 51: .*less than or equal to 50"),
+        ("top_k = 'many'\n", r"top_k = 'many': .*valid integer"),
+        ("port = 0\nanswer_threshold = 2\n", r"answer_threshold = 2: .*; port = 0: "),
+        ("top_k = \n", r"kotae\.toml: .*line 1"),
+        ("top_k 3\n", r"kotae\.toml: "),
+    ],
+)
+def test_a_wrong_file_is_told_in_one_line(content: str, told: str, folder: Path) -> None:
+    write_toml(folder, content)
+    with pytest.raises(ConfigError, match=told) as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_utf_8_is_told(folder: Path) -> None:
+    (folder / "kotae.toml").write_bytes('corpus = "ノート"\n'.encode("cp932"))
+    with pytest.raises(ConfigError, match=r"kotae\.toml: "):
+        load_settings()
+
+
+def test_a_file_that_cannot_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml(folder, "top_k = 3\n")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "kotae.toml")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ConfigError, match=r"kotae\.toml: .*Permission denied"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("TOP_K", "abc", "top_k = 'abc'"),
+        ("TOP_K", "", "top_k = ''"),
+        ("PORT", "99999", "port = '99999'"),
+        ("ANSWER_THRESHOLD", "nan", "answer_threshold = 'nan'"),
+    ],
+)
+def test_a_wrong_variable_is_told_with_its_value(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"KOTAE_{name}", value)
+    with pytest.raises(ConfigError, match=rf"KOTAE_\*\): {told}"):
+        load_settings()
+
+
+def test_a_wrong_option_is_told_with_its_value() -> None:
+    with pytest.raises(ConfigError, match=r"top_k = 0: .*; port = 99999: "):
+        load_settings(top_k=0, port=99999)
+
+
+@pytest.mark.parametrize("name", ["corpus", "index"])
+def test_a_tilde_is_the_home_folder(name: str, folder: Path) -> None:
+    write_toml(folder, f'{name} = "~/notes"\n')
+    assert getattr(load_settings(), name) == Path.home() / "notes"
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().top_k = 3

@@ -1,0 +1,89 @@
+"""What a user can type, set or meet is described where a user looks for it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from api.messages import MESSAGES
+from rag import errors
+from rag.config import Settings
+from rag.options import build_parser
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def pages() -> str:
+    """README.md and docs/*.md as one text."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    (found,) = [action for action in build_parser()._actions if action.dest == "command"]
+    assert isinstance(found.choices, dict)
+    return found.choices
+
+
+def options() -> list[str]:
+    """Every option in its long form, of any command."""
+    actions = [action for parser in commands().values() for action in parser._actions]
+    return sorted({action.option_strings[-1] for action in actions if action.option_strings})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_described(command: str, pages: str) -> None:
+    assert re.search(rf"\bkotae {command}\b", pages)
+
+
+@pytest.mark.parametrize("option", [option for option in options() if option != "--help"])
+def test_every_option_is_described(option: str, pages: str) -> None:
+    assert re.search(rf"(?<![\w-]){option}(?![\w-])", pages)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_described(name: str, pages: str) -> None:
+    assert re.search(rf"\bKOTAE_{name.upper()}\b|`{name}`", pages)
+
+
+def error_classes() -> list[type[errors.RagError]]:
+    return [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.RagError)
+    ]
+
+
+@pytest.mark.parametrize("error", error_classes(), ids=lambda error: error.code)
+def test_every_error_has_its_own_code_and_a_sentence_for_the_reader(
+    error: type[errors.RagError],
+) -> None:
+    status, sentence = MESSAGES[error.code]
+    assert 400 <= status < 600
+    assert not sentence.isascii()
+    assert [other for other in error_classes() if other.code == error.code] == [error]
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
+    drawn = re.findall(r"^[│├└─ ]*(\w+Error) +(\w+) ", errors.__doc__ or "", re.MULTILINE)
+    assert dict(drawn) == {
+        error.__name__: error.code for error in error_classes() if error is not errors.RagError
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_no_page_names_a_command_that_does_not_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:^|`|\$ |/)kotae ([a-z]+)", text, re.MULTILINE))
+    assert named <= set(commands())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text):
+        assert (page.parent / target).exists(), target
