@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def load_corpus(folder: Path, max_note_bytes: int) -> Corpus:
     documents: dict[str, Document] = {}
     problems: list[NoteError] = []
     for path in note_paths(folder):
-        relative = path.relative_to(folder).as_posix()
+        # A file's name need not be UTF-8, but an id goes into pages, addresses and JSON.
+        relative = os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
         try:
             document = load_document(path, re.sub(r"\s", "_", relative), max_note_bytes)
             if document.doc_id in documents:
@@ -66,12 +68,18 @@ def load_corpus(folder: Path, max_note_bytes: int) -> Corpus:
 
 
 def note_paths(folder: Path) -> Iterator[Path]:
-    """Note files below `folder` in a stable order; hidden files and linked folders are left out."""
+    """Note files below `folder` in a stable order.
+
+    Left out are hidden files, linked folders, and links to what lies outside of `folder`.
+    """
+    root = folder.resolve()
     for parent, folders, files in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(parent, name)
-            if path.suffix.lower() in NOTE_SUFFIXES and not name.startswith("."):
+            if path.suffix.lower() not in NOTE_SUFFIXES or name.startswith("."):
+                continue
+            if not path.is_symlink() or path.resolve().is_relative_to(root):
                 yield path
 
 
@@ -111,13 +119,43 @@ def decode_note(raw: bytes, doc_id: str) -> str:
         else:
             if "\0" not in text:
                 return text
-    best = from_bytes(raw, cp_isolation=JAPANESE_ENCODINGS, threshold=0.4).best()
-    if best is not None and "\0" not in (text := str(best)):
-        return text
+    decoded = list(_decodings(raw))
+    if decoded and (best := max(decoded, key=_plausibility)) and _plausibility(best) > 0.3:
+        return best
     text = raw.decode("utf-8", "replace")
     if "\0" not in text and text.count("\ufffd") <= MAX_BROKEN_SHARE * len(text):
         return text
     raise NoteError(doc_id, "not text in a known encoding (a binary file?); save it as UTF-8")
+
+
+def _decodings(raw: bytes) -> Iterator[str]:
+    """What the bytes may say: by charset-normalizer, and (short texts) by each strict decoding."""
+    found = from_bytes(raw, cp_isolation=JAPANESE_ENCODINGS, threshold=0.4).best()
+    if found is not None:
+        yield str(found)
+    for encoding in JAPANESE_ENCODINGS[1:]:
+        with suppress(UnicodeDecodeError):
+            yield raw.decode(encoding)
+
+
+def _plausibility(text: str) -> float:
+    """How much like Japanese it reads, at most 1: kana speak for it, half-width kana against."""
+    sample = text[:5000]
+    if not sample or "\0" in sample:
+        return -1.0
+    points = 0.0
+    for character in sample:
+        if "\u3000" <= character <= "\u30ff" or "\uff01" <= character <= "\uff5e":
+            points += 1.0
+        elif character.isascii() and (character.isprintable() or character.isspace()):
+            points += 0.5
+        elif "\u4e00" <= character <= "\u9fff" or "\u2010" <= character <= "\u33ff":
+            points += 0.4
+        elif "\uff61" <= character <= "\uff9f":
+            points -= 0.2
+        else:
+            points -= 1.0
+    return points / len(sample)
 
 
 def front_matter_end(text: str) -> int:

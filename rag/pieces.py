@@ -12,6 +12,8 @@ from rag.types import Block, Document
 SEPARATORS = ["\n\n", "\n", "。", "．", "！", "？", "；", "、", "，", ">", " ", "\u3000", ""]
 MAX_CHARS_PER_TOKEN = 8
 """Mark-up is not embedded, but no chunk is a page of it either."""
+MIN_PART_CHARS = 40
+"""Shorter sentences are counted together with the next ones."""
 TokenCounter = Callable[[Sequence[str]], list[int]]
 
 
@@ -19,7 +21,7 @@ def token_sizes(texts: Sequence[str], count_tokens: TokenCounter) -> list[int]:
     """Tokens of each text as a reader sees it, without what every text has: prefix, end token."""
     empty, *counts = count_tokens(["", *map(plain_text, texts)])
     return [
-        max(count - empty, len(text) // MAX_CHARS_PER_TOKEN, 1)
+        max(count - empty, len(" ".join(text.split())) // MAX_CHARS_PER_TOKEN, 1)
         for text, count in zip(texts, counts, strict=True)
     ]
 
@@ -29,7 +31,10 @@ def split_block(
 ) -> Iterator[tuple[Block, int]]:
     """(piece, tokens) of a block too long by itself; each is owned by what the block is."""
     text = document.text[block.start_index : block.end_index]
-    starts = [0, *(start for start, _ in sentence_spans(text)[1:])]
+    starts = [0]
+    for start, _ in sentence_spans(text):
+        if start - starts[-1] >= min(room // 2, MIN_PART_CHARS):
+            starts.append(start)
     sentences = [text[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
     parts: list[str] = []
     sizes: list[int] = []

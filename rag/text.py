@@ -48,13 +48,13 @@ _TAG_NAMES = (
     "|span|strike|strong|sub|summary|sup|table|tbody|td|tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr"
 )
 """What else stands between < and > in a note is its author's: <namespace>, List<String>."""
-_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:[\s/][^<>]{{0,2000}})?>", re.I)
+_TAG = re.compile(rf"<(?=[A-Za-z/])/?(?:{_TAG_NAMES})(?:[\s/][^<>]{{0,2000}})?>", re.I)
 _MARKDOWN = re.compile(
     r"^[ \t]*+(?:```|~~~)[^\n]*$|(?P<code>`{1,3})(?P<literal>[^`\n]{1,500})(?P=code)"
     r"|(?P<dunder>(?<!\w)__[a-z][a-z0-9_]{0,40}__(?!\w))"
-    r"|!?\[(?P<linked>[^\]\n]{0,300})\]\([^()\s]{0,2000}(?:\([^()\s]{0,200}\))?[^()\s]{0,2000}\)"
-    r"|\[\[(?:[^\]|\n]{1,200}\|)?(?P<wiki>[^\]|\n]{1,200})\]\]"
-    r"|<!--.{0,5000}?-->|(?<![0-9A-Za-z])\*\*|\*\*(?![0-9A-Za-z])|(?<!\w)__|__(?!\w)|~~|`+"
+    r"|!?\[(?P<linked>[^\[\]\n]{0,300})\]\([^()\s]{0,2000}(?:\([^()\s]{0,200}\))?[^()\s]{0,2000}\)"
+    r"|\[\[(?:[^\[\]|\n]{1,200}\|)?(?P<wiki>[^\[\]|\n]{1,200})\]\]"
+    r"|<!--(?:(?!<!--).){0,5000}?-->|(?<![0-9A-Za-z])\*\*|\*\*(?![0-9A-Za-z])|(?<!\w)__|__(?!\w)|~~|`+"
     r"|\[\^[^\]\s]{1,50}\]:?"
     r"|^[ \t]*+:::++[ \t]*+(?:(?:message|details|note|info|warn|alert)\b[ \t]*+)*+"
     r"|^(?=[^\n]*-)(?=[^\n]*\|)[ \t|:-]++$|^[ \t]*+(?:=++|-{3,}+)[ \t]*+$",
@@ -64,9 +64,10 @@ _LINE_MARKER = re.compile(
     r"^\s*+(?:#{2,6}\s*+|#\s++|>\s?(?:\[![^\]\n]{1,30}\][+-]?\s*+)?"
     r"|(?:[-*+]\s++)+(?:\[[ xX]\]\s++)?|[•・●〇○◯◦‣▪■□◆◇▶►▼▽★☆※◎→⇒]++\s*+)+"
 )
+_LONG_GAP = re.compile(r"[ \t\u3000]{3,}+")
 _CELL = re.compile(r"(?:</t[dh]\s*+>\s*+)?<t[dh](?:\s[^<>]{0,2000})?>", re.I)
 _BLOCK_TAG = re.compile(
-    r"</?(?:br|p|li|tr|div|dt|dd|h[1-6]|ul|ol|dl|table|blockquote|caption)(?:[\s/][^<>]{0,2000})?>",
+    r"<(?=[A-Za-z/])/?(?:br|p|li|tr|div|dt|dd|h[1-6]|ul|ol|dl|table|blockquote|caption)(?:[\s/][^<>]{0,2000})?>",
     re.I,
 )
 _SHOWN_GROUPS = ("literal", "dunder", "linked", "wiki")
@@ -80,9 +81,12 @@ def normalize_for_search(text: str) -> str:
 
 def plain_text(text: str) -> str:
     """What a reader sees of a piece of a note: without markers, emphasis, link targets and tags."""
+    text = _LONG_GAP.sub("  ", text)
     if "<" in text:
         text = _TAG.sub("", _BLOCK_TAG.sub("\n", _CELL.sub(" | ", text)))
     text = _MARKDOWN.sub(_shown, text)
+    if "](" in text:  # an image that is a link
+        text = _MARKDOWN.sub(_shown, text)
     text = _ENTITY.sub(lambda found: html.unescape(found.group()), text).replace("\xa0", " ")
     lines = (_LINE_MARKER.sub("", line).strip(" \t\u3000|") for line in text.splitlines())
     return "\n".join(line for line in lines if line)

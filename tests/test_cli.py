@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,8 +14,16 @@ import pytest
 
 from rag.cli import main
 from rag.config import Settings
+from rag.indexing import fresh_snapshot
 from rag.options import build_parser
-from tests.fakes import NOTES, BigramEmbedder, install_fake_embedder, write_notes
+from tests.fakes import (
+    NOTES,
+    BigramEmbedder,
+    install_fake_embedder,
+    make_settings,
+    silent,
+    write_notes,
+)
 from tests.test_snapshot import folder_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -30,6 +39,19 @@ def embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BigramEmbedder:
     monkeypatch.chdir(tmp_path)
     write_notes(tmp_path / "corpus")
     return install_fake_embedder(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    fresh_snapshot(make_settings(folder), BigramEmbedder(), silent)
+    return folder / "index"
+
+
+@pytest.fixture
+def index(built: Path, tmp_path: Path) -> Path:
+    """An index of the notes, ready in index/."""
+    return Path(shutil.copytree(built, tmp_path / "index"))
 
 
 @pytest.fixture
@@ -91,7 +113,7 @@ def test_index_a_second_time_embeds_nothing_but_when_told_to(
     assert embedder.passages == first
 
 
-def test_search_shows_each_passage_under_its_place(run: Run) -> None:
+def test_search_shows_each_passage_under_its_place(run: Run, index: Path) -> None:
     status, out, _ = run("search", "カスタマー管理キー", "-k", "2")
     assert status == 0
     lines = out.splitlines()
@@ -101,7 +123,7 @@ def test_search_shows_each_passage_under_its_place(run: Run) -> None:
     assert "カスタマー管理キーは、有効にすると" in out
 
 
-def test_search_in_json_is_the_body_of_the_api(run: Run) -> None:
+def test_search_in_json_is_the_body_of_the_api(run: Run, index: Path) -> None:
     status, out, _ = run("search", "カスタマー管理キー", "-k", "3", "--json")
     assert status == 0
     told = only_json(out)
@@ -118,14 +140,14 @@ def test_search_in_json_is_the_body_of_the_api(run: Run) -> None:
     }
 
 
-def test_search_keeps_to_the_tags(run: Run) -> None:
+def test_search_keeps_to_the_tags(run: Run, index: Path) -> None:
     hits = only_json(run("search", "光", "--tag", "メッセージング", "--json")[1])["hits"]
     assert {hit["citation"]["doc_id"] for hit in hits} == {"aws/sqs.md"}
     status, out, _ = run("search", "光", "--tag", "無い札")
     assert (status, out) == (0, "ノートに見つかりません。\n")
 
 
-def test_ask_prints_the_answer_and_its_sources(run: Run) -> None:
+def test_ask_prints_the_answer_and_its_sources(run: Run, index: Path) -> None:
     status, out, _ = run("ask", "葉緑体は何をつくるか")
     assert status == 0
     answer, _, *sources = out.splitlines()
@@ -133,14 +155,14 @@ def test_ask_prints_the_answer_and_its_sources(run: Run) -> None:
     assert sources[0] == "[1] 生物 › 光合成  (生物.md:3)"
 
 
-def test_ask_in_json_is_the_body_of_the_api(run: Run) -> None:
+def test_ask_in_json_is_the_body_of_the_api(run: Run, index: Path) -> None:
     told = only_json(run("ask", "葉緑体は何をつくるか", "--json")[1])
     assert told["refused"] is False
     assert told["answer"].endswith("[1]")
     assert told["citations"][0]["quote"] in NOTES["生物.md"]
 
 
-def test_a_refusal_is_no_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_is_no_failure(run: Run, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOTAE_ANSWER_THRESHOLD", "1")
     status, out, _ = run("ask", "葉緑体は何をつくるか")
     assert (status, out.splitlines()[0][:14]) == (0, "ノートに見つかりません。近い")
@@ -149,10 +171,9 @@ def test_a_refusal_is_no_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert (status, out) == (0, "ノートに見つかりません。\n")
 
 
-def test_folders_can_be_anywhere_and_never_mix(run: Run, tmp_path: Path) -> None:
+def test_folders_can_be_anywhere_and_never_mix(run: Run, index: Path, tmp_path: Path) -> None:
     other = write_notes(tmp_path / "other", {"猫.md": "## 猫\n\n猫は一日に16時間眠る。\n"})
     options = ("--corpus", str(other), "--index", str(tmp_path / "elsewhere"))
-    run("index")
     hits = only_json(run("search", "猫", *options, "--json")[1])["hits"]
     assert {hit["citation"]["doc_id"] for hit in hits} == {"猫.md"}
     assert "猫.md" not in run("search", "猫")[1]
@@ -180,8 +201,9 @@ def test_folders_can_be_anywhere_and_never_mix(run: Run, tmp_path: Path) -> None
         (("index", "--index", "corpus/生物.md"), "name another one with --index DIR"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(run: Run, arguments: tuple[str, ...], told: str) -> None:
-    run("index")
+def test_a_mistake_is_told_in_one_line(
+    run: Run, index: Path, arguments: tuple[str, ...], told: str
+) -> None:
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
     assert told in err
@@ -190,7 +212,7 @@ def test_a_mistake_is_told_in_one_line(run: Run, arguments: tuple[str, ...], tol
 
 
 @pytest.mark.parametrize("option", ["--json", "--tag=SAP-C02"])
-def test_with_json_a_mistake_leaves_stdout_empty(run: Run, option: str) -> None:
+def test_with_json_a_mistake_leaves_stdout_empty(run: Run, index: Path, option: str) -> None:
     status, out, err = run("search", "", option)
     assert (status, out) == (2, "")
     assert "the question is empty" in err
@@ -205,7 +227,7 @@ def test_an_empty_folder_is_told_with_what_was_looked_for(run: Run, tmp_path: Pa
 
 
 def test_settings_come_from_file_and_variables(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toml = tmp_path / "kotae.toml"
     toml.write_text("top_k = 1\n", encoding="utf-8")
@@ -237,10 +259,9 @@ def lose_pointer(index: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [damage, change_schema, lose_pointer])
 def test_an_unusable_index_is_refused_with_the_command_that_mends_it(
-    run: Run, spoil: Callable[[Path], None]
+    run: Run, index: Path, spoil: Callable[[Path], None]
 ) -> None:
-    run("index")
-    spoil(Path("index"))
+    spoil(index)
     for command in ("search", "ask"):
         status, out, err = run(command, "光")
         assert (status, out) == (2, "")
@@ -253,9 +274,8 @@ def test_an_unusable_index_is_refused_with_the_command_that_mends_it(
 
 
 def test_another_model_is_refused_until_indexed(
-    run: Run, monkeypatch: pytest.MonkeyPatch, embedder: BigramEmbedder
+    run: Run, index: Path, monkeypatch: pytest.MonkeyPatch, embedder: BigramEmbedder
 ) -> None:
-    run("index")
     embedder.fingerprint = "bigram-2"
     status, _, err = run("search", "光")
     assert status == 2
@@ -275,9 +295,8 @@ def test_doctor_passes_a_sound_index(run: Run, tmp_path: Path) -> None:
     assert {check["ok"] for check in told["checks"]} == {True}
 
 
-def test_doctor_fails_with_status_1_and_the_way_out(run: Run) -> None:
-    run("index")
-    damage(Path("index"))
+def test_doctor_fails_with_status_1_and_the_way_out(run: Run, index: Path) -> None:
+    damage(index)
     status, out, _ = run("doctor")
     assert status == 1
     assert "✘ index: " in out
@@ -333,21 +352,23 @@ def test_every_command_of_the_parser_runs_something() -> None:
     assert set(commands) == set(RUN) == set(COMMANDS)
 
 
-def test_an_interrupt_ends_without_a_word(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_without_a_word(
+    run: Run, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("rag.assistant.Assistant.search", interrupt)
-    run("index")
     assert run("search", "光")[:2] == (130, "")
 
 
-def test_an_unreadable_file_is_told_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_told_in_one_line(
+    run: Run, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "some/file")
 
     monkeypatch.setattr("rag.assistant.load_aliases", fail)
-    run("index")
     status, _, err = run("search", "光")
     assert status == 2
     assert "Permission denied: 'some/file'" in err
@@ -383,9 +404,8 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_search_piped_to_head_ends_in_silence(run: Run, tmp_path: Path) -> None:
+def test_a_search_piped_to_head_ends_in_silence(run: Run, index: Path, tmp_path: Path) -> None:
     (tmp_path / "kotae.py").write_text(PROGRAM, encoding="utf-8")
-    run("index")
     done = shell("$PYTHON kotae.py search 光 --json | head -1; echo ${PIPESTATUS[0]}")
     assert done.stdout == "{\n0\n"
     assert done.stderr == ""
@@ -410,6 +430,6 @@ def test_what_a_terminal_cannot_show_is_escaped() -> None:
     assert "Lambda\\u306e" in done.stdout  # Lambdaの
 
 
-def test_a_question_that_is_not_utf_8_stays_json(run: Run) -> None:
+def test_a_question_that_is_not_utf_8_stays_json(run: Run, index: Path) -> None:
     question = "光\udcff"  # how Python hands on the byte 0xff
     assert only_json(run("search", question, "--json")[1])["question"] == question

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from rag.assistant import Assistant
+from rag.config import DEFAULT_EMBEDDER, Settings
+from rag.doctor import diagnose
 from rag.loading import decode_note
 from rag.presenting import answer_json, answer_lines, search_json
-from tests.fakes import install_fake_embedder, make_settings
+from tests.fakes import install_fake_embedder, make_settings, write_notes
 
 FILES = {
     "表.md": """## キュー
@@ -83,6 +88,20 @@ def test_what_is_shown_names_the_note_and_the_line(assistant: Assistant) -> None
     assert any("深い/フォルダー/空白_の名.md:3" in line for line in lines)
 
 
+def test_a_file_whose_name_is_not_utf_8_can_be_asked_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_fake_embedder(monkeypatch)
+    settings = make_settings(tmp_path).model_copy(update={"answer_threshold": 0})
+    Path(os.fsdecode(os.fsencode(settings.corpus) + "/熊.md".encode("cp932"))).write_text(
+        "熊は冬に眠る。"
+    )
+    answer = Assistant.open(settings).ask("熊は冬に")
+    assert answer.citations[0].quote == "熊は冬に眠る。"
+    assert json.dumps(answer_json(answer), ensure_ascii=False).encode("utf-8")
+    assert "\n".join(answer_lines(answer)).encode("utf-8")
+
+
 def test_json_of_hits_and_answer_carries_the_same_spans(assistant: Assistant) -> None:
     question = "猫は何時間眠るか"
     found, answer = search_json(assistant.search(question)), answer_json(assistant.ask(question))
@@ -91,3 +110,38 @@ def test_json_of_hits_and_answer_carries_the_same_spans(assistant: Assistant) ->
         assert hit["citation"]["quote"] == hit["text"]
         assert hit["citation"]["number"] == hit["rank"]
     assert list(answer["statements"][0]["citation_numbers"]) == [answer["citations"][0]["number"]]
+
+
+PARAPHRASES = {
+    "ネコの睡眠はどのくらい": "深い/フォルダー/空白_の名.md",
+    "キーは放っておいても新しくなるか": "web.html",
+    "植物が養分をこしらえる仕組み": "走り書き.txt",
+}
+"""Questions that share no word with the note that answers them."""
+
+
+@pytest.mark.slow
+def test_the_real_model_finds_what_is_asked_in_other_words(tmp_path: Path) -> None:
+    corpus = write_notes(tmp_path / "corpus", FILES)
+    settings = Settings(
+        corpus=corpus, index=tmp_path / "index", embedder=DEFAULT_EMBEDDER, answer_threshold=0
+    )
+    built = Assistant.open(settings)
+    opened = Assistant.open(settings)
+    assert opened.snapshot_id == built.snapshot_id
+    for question, doc_id in PARAPHRASES.items():
+        answer = opened.ask(question)
+        assert answer.hits[0].chunk.doc_id == doc_id, question
+        for citation in answer.citations:
+            text = opened.document(citation.doc_id).text
+            assert text[citation.start_index : citation.end_index] == citation.quote
+
+
+@pytest.mark.slow
+def test_every_leg_of_the_real_model_is_alive_on_notes_that_ship(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for note in ("amplify.md", "x-ray.md"):
+        shutil.copy(Path(__file__).parent.parent / "corpus" / "aws" / note, corpus)
+    settings = Settings(corpus=corpus, index=tmp_path / "index", embedder=DEFAULT_EMBEDDER)
+    assert [finding for finding in diagnose(settings) if not finding.ok] == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -126,6 +127,8 @@ def test_the_last_earlier_question_that_is_not_blank_counts() -> None:
     result = RETRIEVER.search("料金は？", history=["熊について", " 馬について ", "", "\u3000"])
     assert result.search_question == "馬について 料金は？"
     assert RETRIEVER.search("料金は？", history=["", " "]).search_question == "料金は？"
+    turns = ["犬について", "鳥について", "魚について", "馬について"]
+    assert RETRIEVER.search("料金は？", history=turns).search_question == "馬について 料金は？"
 
 
 def test_the_question_itself_outweighs_the_one_before() -> None:
@@ -207,6 +210,14 @@ def test_a_single_chunk_is_found_though_its_scores_have_no_spread() -> None:
 def test_an_index_without_chunks_finds_nothing() -> None:
     result = make_retriever({"a.md": "---\ntitle: 題\n---\n"}).search("題")
     assert (result.hits, result.answerable) == ((), 0.0)
+
+
+def test_threads_get_what_one_alone_gets() -> None:
+    questions = [f"{subject}の料金は月に何円か" for subject in "猫犬鳥魚馬牛羊熊"] * 4
+    alone = [RETRIEVER.search(question).hits for question in questions]
+    shared = Retriever(RETRIEVER.snapshot, BigramEmbedder(), Aliases.of([]))
+    with ThreadPoolExecutor(8) as pool:
+        assert [result.hits for result in pool.map(shared.search, questions)] == alone
 
 
 def test_the_same_question_is_embedded_once() -> None:

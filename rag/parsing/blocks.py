@@ -119,8 +119,10 @@ class _Owners:
         """Deeper ones, and of the same indent those from the same mark on; a new mark nests."""
         while self.stack and self.stack[-1][0] > line.indent:
             self.stack.pop()
-        level = [n for n, (indent, _, _) in enumerate(self.stack) if indent == line.indent]
-        for n in level:
+        first = len(self.stack)
+        while first and self.stack[first - 1][0] == line.indent:
+            first -= 1
+        for n in range(first, len(self.stack)):
             opened = self.stack[n][1]
             stronger = line.kind is Kind.MARKED and opened.kind is Kind.BULLET
             if (opened.kind, opened.mark) == (line.kind, line.mark) or stronger:

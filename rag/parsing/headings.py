@@ -38,6 +38,7 @@ MIN_OWNING_SHARE = 0.25
 MIN_AIRY_SHARE = 0.6
 """In a note where most bare headings stand below a blank line, a line right below text is none."""
 MIN_BLANK_SHARE = 0.1
+MAX_BARE_RUN = 4
 BRACKETS = "【≪《＜〔［"
 NUMBERS = "1(①"
 FIRM_MARKS = frozenset({"Q", "**", *BRACKETS})
@@ -134,8 +135,20 @@ def _bare_headings(note: _Note) -> dict[int, str]:
         found = apart
     elif sum(line.kind is Kind.BLANK for line in note.lines) >= MIN_BLANK_SHARE * len(note.lines):
         texts = (Kind.TEXT, Kind.TERM, Kind.MARKED)
-        found = [i for i in found if i in apart or note.lines[i - 1].kind not in texts]
-    return dict.fromkeys(found, BARE)
+        standing = set(apart)
+        found = [i for i in found if i in standing or note.lines[i - 1].kind not in texts]
+    return dict.fromkeys(_without_lists(note, found), BARE)
+
+
+def _without_lists(note: _Note, found: Sequence[int]) -> list[int]:
+    """Of many bare headings right under one another only the last heads something."""
+    runs: list[list[int]] = []
+    for index in found:
+        if runs and note.following[runs[-1][-1]] == index:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return [i for run in runs for i in (run if len(run) <= MAX_BARE_RUN else run[-1:])]
 
 
 def _stands_apart(note: _Note, index: int) -> bool:

@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 from rag.parsing.html_tables import OpenTable
 from rag.parsing.lines import MAX_LABEL_CHARS, Kind, Line, classify
 
+MAX_TAG_CHARS = 5000
+
 _SKIPPED = frozenset({"head", "title", "script", "style", "template", "noscript", "svg"})
 _SKIPPED_IF_CLOSED = frozenset({"nav", "footer"})
 """Left out only where every one is closed: an open one would swallow the note."""
@@ -186,10 +188,30 @@ class _LineCollector(HTMLParser):
 def split_html_lines(text: str) -> list[Line]:
     """Lines of the visible text, in order; what stands between two of them is markup."""
     collector = _LineCollector(text)
-    collector.feed(text)
+    collector.feed(_without_stray_brackets(text))
     collector.close()
     collector.finish()
     return collector.lines
+
+
+def _without_stray_brackets(text: str) -> str:
+    """The text with each < that no > follows soon made harmless, every position kept.
+
+    HTMLParser looks for that > again from each of them: an unclosed tag would take minutes.
+    """
+    stray: list[int] = []
+    closing = len(text) + MAX_TAG_CHARS
+    for found in reversed(list(re.finditer("[<>]", text))):
+        if found.group() == ">":
+            closing = found.start()
+        elif closing - found.start() > MAX_TAG_CHARS:
+            stray.append(found.start())
+    if not stray:
+        return text
+    characters = list(text)
+    for position in stray:
+        characters[position] = "＜"
+    return "".join(characters)
 
 
 def _all_closed(tag: str, text: str) -> bool:

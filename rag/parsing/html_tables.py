@@ -11,6 +11,7 @@ from rag.types import Owner
 
 MAX_OWNER_CHARS = 200
 MAX_ROW_SPAN = 1000
+MAX_SPANNED = 4
 
 
 @dataclass(slots=True)
@@ -73,16 +74,18 @@ class OpenTable:
         made: list[Line] = []
         owners: list[Owner] = []
         for number, row in enumerate(rows):
-            held = [owner for last, owner in spanned if last >= number]
+            held = [owner for _, owner in spanned[:MAX_SPANNED]]
             own = _row_line(row, Kind.HEADER_ROW if number in headers else Kind.ROW)
             made.append(replace(own, owners=(*caption, *owners, *held)))
             if number in headers:
                 owners.append(_owner(own.label, [own]))
-            for cell in row.cells:
-                if cell.row_span > 1 and cell.lines and number not in headers:
-                    reach = number + cell.row_span - 1
-                    spanned.append((reach, _owner(cell.label, cell.lines)))
-            spanned = [(last, owner) for last, owner in spanned if last > number]
+            else:
+                spanned += [
+                    (number + cell.row_span - 1, _owner(cell.label, cell.lines))
+                    for cell in row.cells
+                    if cell.row_span > 1 and cell.lines
+                ]
+            spanned = [(last, owner) for last, owner in spanned if last > number][:MAX_SPANNED]
         return sorted([*self.caption, *made], key=lambda line: line.start_index)
 
 

@@ -62,19 +62,17 @@ def _unglue(content: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     body = content.lstrip(" \t\u3000")
     marked = body[:1] in "-※・●〇" and not body.startswith("--")
     pattern = _GLUED_BEHIND_MARK if marked or body.count(" - ") >= 2 else _GLUED
-    left = start
-    if not body.startswith("|") and " - " in content + " ":
+    left = seen = ticks = 0
+    if not body.startswith("|") and (" - " in content or content.endswith(" -")):
         for found in pattern.finditer(content):
-            before = content[left - start : found.start()].strip(" -・•\u3000")
-            in_code = content.count("`", 0, found.start()) % 2
-            if before and not in_code and (_ends(before) or len(before) >= MIN_GLUED_CHARS):
-                yield left, start + found.end()
-                left = start + found.end()
-    yield left, end
-
-
-def _ends(text: str) -> bool:
-    return text[-1] in "。．）)」】"
+            ticks += content.count("`", seen, found.start())
+            seen = found.start()
+            before = content[max(left, seen - MIN_GLUED_CHARS) : seen].strip(" -・•\u3000")
+            long = seen - left > MIN_GLUED_CHARS
+            if before and not ticks % 2 and (long or before[-1] in "。．）)」】"):
+                yield start + left, start + found.end()
+                left = found.end()
+    yield start + left, end
 
 
 def _join_lone_bullets(lines: list[Line]) -> list[Line]:
