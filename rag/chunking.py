@@ -19,7 +19,7 @@ from rag.pieces import TokenCounter, pack, split_block, token_sizes
 from rag.text import plain_text, sentence_spans
 from rag.types import Block, Chunk, Document, Section
 
-CHUNKING_VERSION = 2
+CHUNKING_VERSION = 4
 UNIT_CHARS = 80
 """Sentences and bullets shorter than this go together into one unit of the vector leg."""
 MAX_OWNER_CHARS_PER_TOKEN = 2 / 3

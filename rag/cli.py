@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from rag.config import Settings
 
 
+UNSEEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code != ord("\t")}
+"""Control characters: a note must not be able to steer the terminal."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its status."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal cannot show is escaped
@@ -207,8 +211,7 @@ def _check_address(settings: Settings) -> None:
     try:
         socket.create_server((settings.host, settings.port), family=family).close()
     except OSError as error:
-        number = error.errno or 0  # not above 0: an unknown host name
-        reason = os.strerror(number) if number > 0 else error.strerror
+        reason = str(error.strerror or error).partition(" (while ")[0]
         raise ConfigError(
             f"cannot listen on {settings.host}:{settings.port} ({reason}); "
             "stop the program that does, or choose another with --port N or --host ADDRESS"
@@ -231,4 +234,4 @@ def _print_json(value: object) -> None:
 
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
-        print(line)  # noqa: T201
+        print(line.translate(UNSEEN))  # noqa: T201

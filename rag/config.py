@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         le=1,
         description="これより低い確率なら「見つかりません」と答える(既定は調整済みの値)",
     )
-    host: str = Field(default="127.0.0.1", description="待ち受けるアドレス")
+    host: str = Field(default="127.0.0.1", min_length=1, description="待ち受けるアドレス")
     port: int = Field(default=8000, ge=1, le=65535, description="待ち受けるポート")
 
     @field_validator("corpus", "index")

@@ -180,7 +180,11 @@ def _embed(
     report: Report,
     old: Snapshot | None,
 ) -> tuple[DenseIndex, TokenIndex]:
-    """The two embedded legs; what `old` holds of the same texts is taken from it."""
+    """The two embedded legs; what `old` holds of the same texts is taken from it.
+
+    A chunk's units are embedded for their vectors, then the chunk for its token vectors; a chunk
+    that is its own only unit is embedded once, for both.
+    """
     known = {
         (embedding_text(chunk), *unit_texts(chunk)): row
         for row, chunk in enumerate(old.chunks if old else ())
@@ -188,31 +192,27 @@ def _embed(
     units = [unit_texts(chunk) for chunk in chunks]
     rows = [known.get((text, *own)) for text, own in zip(texts, units, strict=True)]
     new = [number for number, row in enumerate(rows) if row is None]
-    new_units = [text for number in new for text in units[number]]
+    new_units = [text for n in new if units[n] != [texts[n]] for text in units[n]]
     embedded = _in_slices([*new_units, *(texts[n] for n in new)], embedder, report)
-    new_vectors = iter([vector for vector, _ in itertools.islice(embedded, len(new_units))])
-
-    counts = [len(texts) for texts in units]
-    vectors = np.zeros((sum(counts), embedder.dim), dtype=np.float32)
-    old_vectors = old.dense.units.vectors() if old else vectors
-    position = 0
-    for row, count in zip(rows, counts, strict=True):
-        span = slice(position, position + count)
-        position += count
-        if row is not None and old is not None:
-            vectors[span] = old_vectors[old.dense.span(row)]
-        else:
-            vectors[span] = list(itertools.islice(new_vectors, count))
+    unit_vectors = iter([vector for vector, _ in itertools.islice(embedded, len(new_units))])
+    old_vectors = old.dense.units.vectors() if old else None
+    vectors = [np.zeros((0, embedder.dim), dtype=np.float32)]
 
     def tokens_in_order() -> Iterator[TokenVectors]:
-        for row in rows:
-            if row is not None and old is not None:
+        for row, own, text in zip(rows, units, texts, strict=True):
+            if row is not None and old is not None and old_vectors is not None:
+                vectors.append(old_vectors[old.dense.span(row)])
                 yield old.tokens.tokens(row)
-            else:
-                yield next(embedded)[1]
+                continue
+            vector, tokens = next(embedded)
+            alone = own == [text]
+            found = [vector] if alone else list(itertools.islice(unit_vectors, len(own)))
+            vectors.append(np.stack(found))
+            yield tokens
 
-    tokens = TokenIndex.build(tokens_in_order(), embedder.dim)
-    return DenseIndex.build(vectors, counts), tokens
+    token_index = TokenIndex.build(tokens_in_order(), embedder.dim)
+    counts = [len(own) for own in units]
+    return DenseIndex.build(np.concatenate(vectors), counts), token_index
 
 
 def _in_slices(

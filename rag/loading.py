@@ -1,38 +1,36 @@
-"""Stage 1: a folder of note files → Documents, each file decoded as its author saved it."""
+"""Stage 1: a folder of note files → Documents, with what their front matter says."""
 
 from __future__ import annotations
 
 import hashlib
+import html
+import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from charset_normalizer import from_bytes
 
+from rag.encodings import read_text
 from rag.errors import EmptyCorpusError, NoteError
 from rag.types import Document
 
 NOTE_SUFFIXES = frozenset({".md", ".markdown", ".txt", ".html", ".htm"})
-JAPANESE_ENCODINGS = ["utf_8", "cp932", "euc_jp", "iso2022_jp", "utf_16_le", "utf_16_be"]
-MAX_BROKEN_SHARE = 0.02
-"""A UTF-8 file with at most this share of unreadable characters is read, with a warning."""
+MAX_FRONT_MATTER_CHARS = 20_000
+MAX_TITLE_CHARS = 120
 
 _FRONT_MATTER = re.compile(
-    r"\A\ufeff?---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S | re.M
+    r"\A\ufeff?---[ \t]*(?:\r\n|\r|\n)(.*?)^(?:---|\.\.\.)[ \t]*(?:\r\n|\r|\n|\Z)", re.S | re.M
 )
-_H1 = re.compile(r"^#[ \t\u3000]+(.+?)[ \t#]*$", re.MULTILINE)
-_HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>|<h1[^>]*>(.*?)</h1>", re.S | re.I)
-_BYTE_ORDER_MARKS = (
-    (b"\xef\xbb\xbf", "utf_8_sig"),
-    (b"\xff\xfe\x00\x00", "utf_32"),
-    (b"\x00\x00\xfe\xff", "utf_32"),
-    (b"\xff\xfe", "utf_16"),
-    (b"\xfe\xff", "utf_16"),
-)
+_FIELD = re.compile(r"^([A-Za-z_][\w-]{0,40})[ \t]*:(?:[ \t]+(.*))?$")
+_FIELD_GOES_ON = re.compile(r"^(?:[ \t]+\S|- |#|$)")
+_H1 = re.compile(r"^#[ \t\u3000]+(\S.*)$", re.MULTILINE)
+_FENCED = re.compile(r"^[ \t]*(`{3,}+|~{3,}+)[^\n]*\n.*?^[ \t]*\1[ \t]*$", re.S | re.M)
+_HTML_TITLE = re.compile(r"<title[^>]{0,200}>([^<]*)|<h1[^>]{0,200}>(.{0,2000}?)</h1>", re.S | re.I)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +47,10 @@ def load_corpus(folder: Path, max_note_bytes: int) -> Corpus:
         raise EmptyCorpusError(f"no such folder of notes: {folder}; name yours with --corpus DIR")
     documents: dict[str, Document] = {}
     problems: list[NoteError] = []
-    for path in note_paths(folder):
-        # A file's name need not be UTF-8, but an id goes into pages, addresses and JSON.
-        relative = os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
+    for path in note_paths(folder, problems):
+        relative = _readable_name(path.relative_to(folder).as_posix())
         try:
+            _check_link(path, folder, relative)
             document = load_document(path, re.sub(r"\s", "_", relative), max_note_bytes)
             if document.doc_id in documents:
                 raise NoteError(relative, f"another note has the same id {document.doc_id!r}")
@@ -67,19 +65,22 @@ def load_corpus(folder: Path, max_note_bytes: int) -> Corpus:
     return Corpus(tuple(documents.values()), tuple(problems))
 
 
-def note_paths(folder: Path) -> Iterator[Path]:
-    """Note files below `folder` in a stable order.
+def note_paths(folder: Path, problems: list[NoteError] | None = None) -> Iterator[Path]:
+    """Note files below `folder` in a stable order; hidden files and linked folders are left out.
 
-    Left out are hidden files, linked folders, and links to what lies outside of `folder`.
+    A folder that cannot be listed is added to `problems`.
     """
-    root = folder.resolve()
-    for parent, folders, files in os.walk(folder, followlinks=False):
+
+    def report(error: OSError) -> None:
+        if problems is not None:
+            name = _readable_name(os.path.relpath(error.filename or folder, folder))
+            problems.append(NoteError(name, f"folder cannot be read ({error.strerror})"))
+
+    for parent, folders, files in os.walk(folder, onerror=report, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(parent, name)
-            if path.suffix.lower() not in NOTE_SUFFIXES or name.startswith("."):
-                continue
-            if not path.is_symlink() or path.resolve().is_relative_to(root):
+            if path.suffix.lower() in NOTE_SUFFIXES and not name.startswith("."):
                 yield path
 
 
@@ -89,7 +90,7 @@ def load_document(path: Path, doc_id: str, max_note_bytes: int) -> Document:
     text = decode_note(raw, doc_id)
     if not text.strip():
         raise NoteError(doc_id, "the file is empty")
-    return make_document(doc_id, text, str(path))
+    return make_document(doc_id, text, _readable_name(str(path)))
 
 
 def make_document(doc_id: str, text: str, source_path: str = "", title: str = "") -> Document:
@@ -97,10 +98,10 @@ def make_document(doc_id: str, text: str, source_path: str = "", title: str = ""
     front_matter = read_front_matter(text)
     return Document(
         doc_id=doc_id,
-        title=title or str(front_matter.get("title") or "") or _find_title(doc_id, text),
+        title=title or _scalar(front_matter.get("title")) or _find_title(doc_id, text),
         text=text,
-        tags=_names(front_matter.get("tags")),
-        aliases=_names(front_matter.get("aliases")),
+        tags=_names(front_matter.get("tags") or front_matter.get("topics"), r"[,、\s]+"),
+        aliases=_names(front_matter.get("aliases"), r"[,、]"),
         source_path=source_path,
         content_hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
     )
@@ -108,72 +109,70 @@ def make_document(doc_id: str, text: str, source_path: str = "", title: str = ""
 
 def decode_note(raw: bytes, doc_id: str) -> str:
     """Text of a note saved as UTF-8, UTF-16, Shift_JIS/CP932, EUC-JP or ISO-2022-JP."""
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if raw.startswith(mark):
-            return _decode(raw, encoding, doc_id)
-    if b"\x1b$" not in raw:  # ISO-2022-JP is ASCII bytes, and so valid UTF-8
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            pass
-        else:
-            if "\0" not in text:
-                return text
-    decoded = list(_decodings(raw))
-    if decoded and (best := max(decoded, key=_plausibility)) and _plausibility(best) > 0.3:
-        return best
-    text = raw.decode("utf-8", "replace")
-    if "\0" not in text and text.count("\ufffd") <= MAX_BROKEN_SHARE * len(text):
-        return text
-    raise NoteError(doc_id, "not text in a known encoding (a binary file?); save it as UTF-8")
-
-
-def _decodings(raw: bytes) -> Iterator[str]:
-    """What the bytes may say: by charset-normalizer, and (short texts) by each strict decoding."""
-    found = from_bytes(raw, cp_isolation=JAPANESE_ENCODINGS, threshold=0.4).best()
-    if found is not None:
-        yield str(found)
-    for encoding in JAPANESE_ENCODINGS[1:]:
-        with suppress(UnicodeDecodeError):
-            yield raw.decode(encoding)
-
-
-def _plausibility(text: str) -> float:
-    """How much like Japanese it reads, at most 1: kana speak for it, half-width kana against."""
-    sample = text[:5000]
-    if not sample or "\0" in sample:
-        return -1.0
-    points = 0.0
-    for character in sample:
-        if "\u3000" <= character <= "\u30ff" or "\uff01" <= character <= "\uff5e":
-            points += 1.0
-        elif character.isascii() and (character.isprintable() or character.isspace()):
-            points += 0.5
-        elif "\u4e00" <= character <= "\u9fff" or "\u2010" <= character <= "\u33ff":
-            points += 0.4
-        elif "\uff61" <= character <= "\uff9f":
-            points -= 0.2
-        else:
-            points -= 1.0
-    return points / len(sample)
+    reading = read_text(raw)
+    if reading is None:
+        raise NoteError(doc_id, "not text in a known encoding (a binary file?); save it as UTF-8")
+    if reading.broken:
+        logger.warning(
+            "%s: %d characters are broken (read as %s)", doc_id, reading.broken, reading.encoding
+        )
+    return reading.text
 
 
 def front_matter_end(text: str) -> int:
     """Where the note's body begins: behind its front matter, or 0."""
-    found = _FRONT_MATTER.match(text)
-    return found.end() if found and read_front_matter(text) else 0
+    found = _FRONT_MATTER.match(text[:MAX_FRONT_MATTER_CHARS])
+    return found.end() if found and _parse_fields(found.group(1)) is not None else 0
 
 
 def read_front_matter(text: str) -> dict[str, object]:
     """The YAML mapping at the head of a note; {} when there is none or it is not one."""
-    found = _FRONT_MATTER.match(text)
-    if found is None:
-        return {}
+    found = _FRONT_MATTER.match(text[:MAX_FRONT_MATTER_CHARS])
+    return (_parse_fields(found.group(1)) or {}) if found else {}
+
+
+def _parse_fields(block: str) -> dict[str, object] | None:
+    """The fields between two `---`; None when that is not front matter but text between rules.
+
+    `title: a: b` is what people write and YAML refuses: such a block is read line by line.
+    """
     try:
-        values = yaml.safe_load(found.group(1))
-    except (yaml.YAMLError, ValueError):
+        values = yaml.safe_load(block)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return _parse_lines(block)
+    if values is None:
         return {}
-    return values if isinstance(values, dict) else {}
+    fields = isinstance(values, dict) and any(_FIELD.match(f"{key}:") for key in values)
+    return values if fields else None
+
+
+def _parse_lines(block: str) -> dict[str, object] | None:
+    fields: dict[str, object] = {}
+    for line in block.splitlines():
+        if found := _FIELD.match(line):
+            fields[found.group(1)] = (found.group(2) or "").strip().strip("\"'[]")
+        elif not _FIELD_GOES_ON.match(line):
+            return None
+    return fields or None
+
+
+def _check_link(path: Path, folder: Path, name: str) -> None:
+    """Refuses a link to what lies outside of the folder: only its notes are to be shown."""
+    if path.is_symlink() and path.exists():
+        target = os.path.realpath(path)
+        if not Path(target).is_relative_to(os.path.realpath(folder)):
+            raise NoteError(name, "a link to a file outside of the folder of notes; copy it there")
+
+
+def _readable_name(name: str) -> str:
+    """A file name as text; one that is not UTF-8 most often was written by Windows."""
+    raw = os.fsencode(name)
+    for encoding in ("utf-8", "cp932"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("utf-8", "replace")
 
 
 def _read_bytes(path: Path, doc_id: str, max_note_bytes: int) -> bytes:
@@ -192,27 +191,28 @@ def _read_bytes(path: Path, doc_id: str, max_note_bytes: int) -> bytes:
         raise NoteError(doc_id, f"cannot be read ({error.strerror or error})") from error
 
 
-def _decode(raw: bytes, encoding: str, doc_id: str) -> str:
-    text = raw.decode(encoding, "replace")
-    if text.count("\ufffd") > MAX_BROKEN_SHARE * max(len(text), 1):
-        raise NoteError(doc_id, f"broken {encoding} text; save it again as UTF-8")
-    return text
+def _scalar(value: object) -> str:
+    """A field's one value as text; lists and mappings are no title."""
+    if value is None or isinstance(value, list | dict | bool):
+        return ""
+    return " ".join(str(value).split())[:MAX_TITLE_CHARS]
 
 
-def _names(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = re.split(r"[,、]", value)
-    if not isinstance(value, list):
-        return ()
-    return tuple(name for item in value if (name := str(item).strip()))
+def _names(value: object, separators: str) -> tuple[str, ...]:
+    items = re.split(separators, value) if isinstance(value, str) else value
+    if not isinstance(items, list):
+        items = [items]
+    names = (_scalar(item).lstrip("#").strip() for item in items)
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _find_title(doc_id: str, text: str) -> str:
     if doc_id.lower().endswith((".html", ".htm")):
         found = _HTML_TITLE.search(text)
-        markup = next((group for group in found.groups() if group), "") if found else ""
-        title = re.sub(r"<[^>]+>|\s+", " ", markup).strip()
+        title = next((group for group in found.groups() if group), "") if found else ""
     else:
-        headings = _H1.findall(text)
-        title = headings[0].strip() if len(headings) == 1 else ""
-    return title or re.sub(r"\.[^.]+$", "", doc_id.rsplit("/", 1)[-1])
+        body = _FENCED.sub("", text[front_matter_end(text) :])
+        headings = [line.rstrip("# \t\r") for line in _H1.findall(body)]
+        title = headings[0] if len(headings) == 1 else ""
+    title = html.unescape(re.sub(r"<[^<>]{0,200}>|\s+", " ", title)).strip()
+    return title[:MAX_TITLE_CHARS] or re.sub(r"\.[^.]+$", "", doc_id.rsplit("/", 1)[-1])

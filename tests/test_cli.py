@@ -162,6 +162,16 @@ def test_ask_in_json_is_the_body_of_the_api(run: Run, index: Path) -> None:
     assert told["citations"][0]["quote"] in NOTES["生物.md"]
 
 
+def test_a_note_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "corpus" / "fox.md").write_text("\x1b[31m狐\x07は\x9b1m赤い。\n", encoding="utf-8")
+    for command in ("search", "ask"):
+        out = run(command, "狐は赤い")[1]
+        assert "狐\ufffdは\ufffd1m赤い。" in out
+        assert not {"\x1b", "\x07", "\x9b"} & set(out)
+    quote = only_json(run("search", "狐は赤い", "--json")[1])["hits"][0]["text"]
+    assert quote == "\x1b[31m狐\x07は\x9b1m赤い。"
+
+
 def test_a_refusal_is_no_failure(run: Run, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOTAE_ANSWER_THRESHOLD", "1")
     status, out, _ = run("ask", "葉緑体は何をつくるか")
@@ -195,6 +205,7 @@ def test_folders_can_be_anywhere_and_never_mix(run: Run, index: Path, tmp_path: 
         (("ask", "x", "--model", "gpt"), "no answer model 'gpt'"),
         (("serve", "--port", "99999"), "port = 99999: "),
         (("serve", "--port", "http"), "invalid int value: 'http'"),
+        (("serve", "--host", ""), "host = '': "),
         (("index", "--corpus", "nowhere"), "no such folder of notes: nowhere"),
         (("index", "--corpus", "corpus/生物.md"), "no such folder of notes"),
         (("search", "x", "--corpus", "nowhere"), "name yours with --corpus DIR"),

@@ -39,9 +39,13 @@ def refresh(settings: Settings, rebuild: bool = False) -> tuple[Snapshot, list[s
 
 
 def texts_of(snapshot: Snapshot, doc_id: str) -> list[str]:
-    """All texts that one note's chunks have embedded."""
-    own = [chunk for chunk in snapshot.chunks if chunk.doc_id == doc_id]
-    return [text for chunk in own for text in (*unit_texts(chunk), embedding_text(chunk))]
+    """All texts that one note's chunks have embedded: one that is its own only unit, once."""
+    chunks = [chunk for chunk in snapshot.chunks if chunk.doc_id == doc_id]
+    return [
+        text
+        for chunk in chunks
+        for text in dict.fromkeys([*unit_texts(chunk), embedding_text(chunk)])
+    ]
 
 
 def write(settings: Settings, name: str, text: str) -> None:
@@ -49,9 +53,13 @@ def write(settings: Settings, name: str, text: str) -> None:
 
 
 def test_a_first_index_embeds_every_unit_and_every_chunk_once(tmp_path: Path) -> None:
-    snapshot, embedded = refresh(make_settings(tmp_path))
-    expected = [text for doc_id in NOTES for text in texts_of(snapshot, doc_id)]
+    long = "## 長い節\n\n" + "".join(f"{number}番目の文は{'長' * 50}い。" for number in range(4))
+    snapshot, embedded = refresh(make_settings(tmp_path, {**NOTES, "長い.md": long}))
+    expected = [text for doc_id in snapshot.documents for text in texts_of(snapshot, doc_id)]
     assert sorted(embedded) == sorted(expected)
+    counts = [len(unit_texts(chunk)) for chunk in snapshot.chunks]
+    assert min(counts) == 1
+    assert max(counts) > 1
 
 
 def test_unchanged_notes_are_neither_embedded_nor_written_again(tmp_path: Path) -> None:
@@ -71,7 +79,7 @@ def test_a_changed_note_embeds_only_its_changed_chunks(tmp_path: Path) -> None:
     snapshot, embedded = refresh(settings)
     changed = [text for text in texts_of(snapshot, "aws/sqs.md") if "設定した回数" in text]
     assert sorted(embedded) == sorted(changed)
-    assert len(changed) == 2  # a unit and the chunk
+    assert len(changed) == 1  # the chunk is its own only unit
 
 
 def test_a_new_note_embeds_itself_alone(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ class _Owners:
         if line.kind is Kind.RULE:
             self.stack.clear()
             self.introducer = self.header = self.container = None
-        elif line.kind in (Kind.BULLET, Kind.MARKED, Kind.TERM):
+        elif line.kind in (Kind.BULLET, Kind.MARKED) or (
+            line.kind is Kind.TERM and not after_blank
+        ):
             self._close_list_items(line)
         else:
             self._close_text(line, after_blank)

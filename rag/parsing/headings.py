@@ -115,10 +115,15 @@ def _looks_like_heading(note: _Note, index: int) -> bool:
         return False
     if line.mark not in FIRM_MARKS and explains_itself(line.label):
         return False
-    if line.mark[0] in NUMBERS and is_sentence(line.label, allow_clause=True):
-        return False
     under = note.lines[below]
     if under.kind is Kind.MARKED and under.mark == line.mark:
+        return False
+    above = note.lines[index - 1] if index else None
+    listed = above is not None and above.kind is Kind.MARKED and above.mark == line.mark
+    if listed and below > index + 1 and under.kind not in (Kind.ROW, Kind.HEADER_ROW, Kind.CODE):
+        return False  # the last of a list
+    empty = under.kind in (Kind.MARKED, Kind.HEADING)
+    if empty and line.mark[0] in NUMBERS and is_sentence(line.label, allow_clause=True):
         return False
     return not (under.indent < line.indent and under.kind is not Kind.HEADING)
 
@@ -141,14 +146,25 @@ def _bare_headings(note: _Note) -> dict[int, str]:
 
 
 def _without_lists(note: _Note, found: Sequence[int]) -> list[int]:
-    """Of many bare headings right under one another only the last heads something."""
+    """Of many bare headings right under one another at most the last heads something."""
     runs: list[list[int]] = []
     for index in found:
         if runs and note.following[runs[-1][-1]] == index:
             runs[-1].append(index)
         else:
             runs.append([index])
-    return [i for run in runs for i in (run if len(run) <= MAX_BARE_RUN else run[-1:])]
+    return [
+        index
+        for run in runs
+        for index in (run if len(run) <= MAX_BARE_RUN else run[-1:])
+        if len(run) <= MAX_BARE_RUN or not _is_short(note, note.following[index])
+    ]
+
+
+def _is_short(note: _Note, index: int | None) -> bool:
+    """One more line of such a list."""
+    line = note.lines[index] if index is not None else None
+    return line is None or (line.kind is Kind.TEXT and len(line.label) <= MAX_HEADING_CHARS)
 
 
 def _stands_apart(note: _Note, index: int) -> bool:
@@ -159,6 +175,8 @@ def _stands_apart(note: _Note, index: int) -> bool:
 def _is_bare_heading(note: _Note, index: int) -> bool:
     line, below = note.lines[index], note.following[index]
     label = without_edit_link(line.label)
+    if below is not None and label != line.label:
+        return True
     if below is None or line.indent or line.mark or len(label) > MAX_HEADING_CHARS:
         return False
     if index in note.contents or is_boilerplate(label) or is_answer(label):
@@ -232,22 +250,23 @@ def _is_label(lines: Sequence[Line], index: int, roles: Mapping[int, str]) -> bo
 
 
 def _contents_lines(lines: Sequence[Line]) -> frozenset[int]:
-    """The lines right below 目次, up to a blank one behind them."""
+    """The short lines right below 目次, when a blank line or a heading ends them."""
     found: set[int] = set()
-    index = 0
-    while index < len(lines):
-        if opens_contents(lines[index].label):
-            index += 1
-            while index < len(lines) and lines[index].kind is Kind.BLANK:
-                index += 1
-            listed = (Kind.TEXT, Kind.TERM, Kind.MARKED, Kind.BULLET)
-            first = index
-            while index < len(lines) and lines[index].kind in listed:
-                index += 1
-            run = range(first, index)
-            if all(len(lines[n].label) <= MAX_HEADING_CHARS for n in run) and len(run) >= 2:
-                found.update(run)
-            index = max(index, first + 1) if run else index
-        else:
-            index += 1
+    for index, line in enumerate(lines):
+        if index in found or not opens_contents(line.label):
+            continue
+        first = index + 1
+        while first < len(lines) and lines[first].kind is Kind.BLANK:
+            first += 1
+        last = first
+        while last < len(lines) and _names_a_part(lines[last]):
+            last += 1
+        ended = last == len(lines) or lines[last].kind in (Kind.BLANK, Kind.HEADING, Kind.RULE)
+        if ended and last - first >= 2:
+            found.update(range(first, last))
     return frozenset(found)
+
+
+def _names_a_part(line: Line) -> bool:
+    listed = line.kind in (Kind.TEXT, Kind.TERM, Kind.MARKED, Kind.BULLET)
+    return listed and len(line.label) <= MAX_HEADING_CHARS and "。" not in line.label

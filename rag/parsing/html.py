@@ -25,7 +25,7 @@ _VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "base", "wbr", "c
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = ("ul", "ol", "dl")
 _ITEMS = frozenset({"li", "dt", "dd"})
-_TABLE_PARTS = frozenset({"table", "thead", "tbody", "tfoot", "tr", "td", "th", "caption"})
+_TABLE_PARTS = frozenset({"thead", "tbody", "tfoot", "tr", "td", "th", "caption"})
 _CLOSED_BY = {
     "li": (frozenset({"li"}), frozenset({"ul", "ol"})),
     "dt": (frozenset({"dt", "dd"}), frozenset({"dl"})),
@@ -136,9 +136,9 @@ class _LineCollector(HTMLParser):
         self._lists -= tag in _LISTS
         self._item = "" if tag in _ITEMS else self._item
         if tag == "table" and self._tables:
-            lines = self._tables.pop().lines()
-            for line in lines:
+            for line in self._tables.pop().lines():
                 self._emit(line)
+            self._apart = True
         return tag
 
     def _open_table_part(self, tag: str, attrs: dict[str, str | None]) -> None:

@@ -129,7 +129,8 @@ class _Outline:
         after_blank = bool(self.body) and self.body[-1].kind is Kind.BLANK
         for number, heading in enumerate(self.path):
             above = heading.line
-            same = line.kind is Kind.MARKED and above.mark == line.mark and above.kind is line.kind
+            listed = line.kind in (Kind.MARKED, Kind.BULLET) and above.kind is line.kind
+            same = listed and above.mark == line.mark
             bullet = above.kind is Kind.BULLET and line.kind is Kind.TEXT and after_blank
             if (same or bullet) and line.indent <= above.indent:
                 self.close()
