@@ -15,11 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rag.parsing import parse_document
-from rag.pieces import TokenCounter, pack, split_block, token_sizes
-from rag.text import plain_text, sentence_spans
+from rag.pieces import TokenCounter, pack, readable_text, sentences_of, split_block, token_sizes
 from rag.types import Block, Chunk, Document, Section
 
-CHUNKING_VERSION = 4
+CHUNKING_VERSION = 5
 UNIT_CHARS = 80
 """Sentences and bullets shorter than this go together into one unit of the vector leg."""
 MAX_OWNER_CHARS_PER_TOKEN = 2 / 3
@@ -64,7 +63,7 @@ def chunk_document(
 
 def embedding_text(chunk: Chunk) -> str:
     """What is embedded and indexed: the breadcrumb, then the text as a reader sees it."""
-    return "\n".join([chunk.breadcrumb, *(text for _, _, text in readable_sentences(chunk))])
+    return f"{chunk.breadcrumb}\n{readable_text(chunk.text)}".rstrip("\n")
 
 
 def unit_texts(chunk: Chunk) -> list[str]:
@@ -83,11 +82,7 @@ def unit_texts(chunk: Chunk) -> list[str]:
 
 def readable_sentences(chunk: Chunk) -> list[tuple[int, int, str]]:
     """(start, end, text as a reader sees it) of each sentence; offsets count in `chunk.text`."""
-    return [
-        (start, end, readable)
-        for start, end in sentence_spans(chunk.text)
-        if (readable := plain_text(chunk.text[start:end]))
-    ]
+    return sentences_of(chunk.text)
 
 
 def _texts(document: Document, blocks: Iterable[Block]) -> list[str]:
@@ -185,9 +180,9 @@ def _fit(
         counts = count_tokens([embedding_text(chunk) for _, chunk in full]) if full else []
         drafts = []
         for (draft, chunk), count in zip(full, counts, strict=True):
-            smaller = (
-                _cut_again(document, draft, count_tokens) if count > limits.chunk_tokens else []
-            )
+            smaller: list[_Draft] = []
+            if count > limits.chunk_tokens:
+                smaller = _cut_again(document, draft, chunk, limits, count_tokens)
             drafts.extend(smaller)
             if not smaller:
                 fitting.append(chunk)
@@ -196,24 +191,29 @@ def _fit(
     return tuple(sorted(fitting, key=lambda chunk: chunk.start_index))
 
 
-def _cut_again(document: Document, draft: _Draft, count_tokens: TokenCounter) -> list[_Draft]:
-    """The draft in two; of a single piece first its owners go. Nothing when it is one character."""
-    pieces = draft.pieces
-    if len(pieces) > 1:
-        middle = len(pieces) // 2
-        return [replace(draft, pieces=pieces[:middle]), replace(draft, pieces=pieces[middle:])]
-    only = pieces[0]
-    if only.owners:
-        return [replace(draft, pieces=(replace(only, owners=()),))]
-    text = document.text[only.start_index : only.end_index]
-    if len(text.strip()) <= 1:
+def _cut_again(
+    document: Document, draft: _Draft, chunk: Chunk, limits: ChunkLimits, count_tokens: TokenCounter
+) -> list[_Draft]:
+    """The draft in two or more; nothing when it is one character.
+
+    A single piece first gives up its outermost owner, where owners take most of the room.
+    """
+    if len(draft.pieces) > 1:
+        middle = len(draft.pieces) // 2
+        halves = (draft.pieces[:middle], draft.pieces[middle:])
+        return [replace(draft, pieces=half) for half in halves]
+    only = draft.pieces[0]
+    left = limits.chunk_tokens - count_tokens([chunk.breadcrumb])[0]
+    if only.owners and left < limits.chunk_tokens // 3:
+        return [replace(draft, pieces=(replace(only, owners=only.owners[1:]),))]
+    length = only.end_index - only.start_index
+    if len(chunk.text) <= 1:
         return []
-    room = max(token_sizes([text], count_tokens)[0] // 2, 1)
-    halves = [block for block, _ in split_block(document, only, room, count_tokens)]
-    if len(halves) == 1:
-        middle = only.start_index + len(text) // 2
-        halves = [replace(only, end_index=middle), replace(only, start_index=middle)]
-    return [replace(draft, pieces=(half,)) for half in halves]
+    parts = [block for block, _ in split_block(document, only, max(left, 1), count_tokens)]
+    if len(parts) == 1:
+        middle = only.start_index + length // 2
+        parts = [replace(only, end_index=middle), replace(only, start_index=middle)]
+    return [replace(draft, pieces=(part,)) for part in parts]
 
 
 def _make_chunk(

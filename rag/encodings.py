@@ -15,6 +15,7 @@ from charset_normalizer import from_bytes
 
 MAX_BROKEN_SHARE = 0.02
 """A text with at most this share of unreadable characters is read, with a warning."""
+MAX_NOISE_SHARE = 0.1
 MIN_SCORE = 0.3
 """Mean score of a text in a language; noise is below 0."""
 SAMPLE_CHARS = 20_000
@@ -27,6 +28,9 @@ _BYTE_ORDER_MARKS = (
     (b"\xfe\xff", "utf_16"),
 )
 _ASCII = re.compile(r"[\t\n\r\f\x20-\x7e]+")
+_CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_UNASSIGNED = str.maketrans(dict.fromkeys("\uf8f0\uf8f1\uf8f2\uf8f3", "\ufffd"))
+"""What Python's cp932 makes of the four bytes that mean nothing."""
 _JIS_ESCAPE = re.compile(rb"\x1b(\$@|\$B|\(B|\(J|\(I)")
 _JIS_LETTERS = (b"$@", b"$B")
 _EUC_PAIR = re.compile(rb"[\xa1-\xfe]{2}|\x8e[\xa1-\xdf]")
@@ -54,14 +58,15 @@ def read_text(raw: bytes) -> Reading | None:
         if raw.startswith(mark):
             return _accept(_replaced(raw, encoding))
     if _JIS_ESCAPE.search(raw) and not re.search(rb"[\x80-\xff]", raw):
-        return _accept(Reading(_decode_jis(raw), "iso2022_jp", 0))
+        return _accept(_replaced(_decode_jis(raw), "cp932", "iso2022_jp"))
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         pass
     else:
         if "\0" not in text:
-            return Reading(text, "utf_8", 0)
+            noise = len(_CONTROLS.findall(text))
+            return Reading(text, "utf_8", 0) if noise <= MAX_NOISE_SHARE * len(text) else None
     return _guess(raw)
 
 
@@ -85,9 +90,10 @@ def _accept(reading: Reading) -> Reading | None:
     return reading if _score(reading.text) >= MIN_SCORE else None
 
 
-def _replaced(raw: bytes, encoding: str) -> Reading:
-    text = raw.decode(encoding, "replace")
-    return Reading(text, encoding, text.count("\ufffd"))
+def _replaced(raw: bytes, encoding: str, name: str = "") -> Reading:
+    """The text with U+FFFD for what means nothing."""
+    text = raw.decode(encoding, "replace").translate(_UNASSIGNED)
+    return Reading(text, name or encoding, text.count("\ufffd"))
 
 
 def _read_euc(raw: bytes) -> Reading:
@@ -96,10 +102,9 @@ def _read_euc(raw: bytes) -> Reading:
         return Reading(raw.decode("euc_jp"), "euc_jp", 0)
     except UnicodeDecodeError:
         unpaired = len(re.findall(rb"[\x80-\xff]", _EUC_PAIR.sub(b"", raw)))
-        text = _EUC_PAIR.sub(lambda found: _shift_jis(found.group()), raw).decode(
-            "cp932", "replace"
-        )
-        return Reading(text, "euc_jp", unpaired + text.count("\ufffd"))
+        converted = _EUC_PAIR.sub(lambda found: _shift_jis(found.group()), raw)
+        reading = _replaced(converted, "cp932", "euc_jp")
+        return reading._replace(broken=reading.broken + unpaired)
 
 
 def _shift_jis(pair: bytes) -> bytes:
@@ -112,14 +117,14 @@ def _shift_jis(pair: bytes) -> bytes:
     return bytes([first if first <= 0x9F else first + 0x40, second])
 
 
-def _decode_jis(raw: bytes) -> str:
-    """ISO-2022-JP with half-width kana and the characters of Windows."""
+def _decode_jis(raw: bytes) -> bytes:
+    """ISO-2022-JP, with half-width kana and the characters of Windows, as Shift_JIS has it."""
     pieces = _JIS_ESCAPE.split(raw)
     decoded = [pieces[0]]
     for escape, piece in zip(pieces[1::2], pieces[2::2], strict=True):
         convert = _JIS_SETS.get(escape, bytes)
         decoded.extend(convert(part) for part in re.split(rb"([\r\n]+)", piece))
-    return b"".join(decoded).decode("cp932", "replace")
+    return b"".join(decoded)
 
 
 def _two_bytes(piece: bytes) -> bytes:

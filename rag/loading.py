@@ -22,7 +22,7 @@ MAX_FRONT_MATTER_CHARS = 20_000
 MAX_TITLE_CHARS = 120
 
 _FRONT_MATTER = re.compile(
-    r"\A\ufeff?---[ \t]*(?:\r\n|\r|\n)(.*?)^(?:---|\.\.\.)[ \t]*(?:\r\n|\r|\n|\Z)", re.S | re.M
+    r"\A\ufeff?---[ \t]*(?:\r\n|\r|\n)(.*?)(?<=[\r\n])(?:---|\.\.\.)[ \t]*(?:\r\n|\r|\n|\Z)", re.S
 )
 _FIELD = re.compile(r"^([A-Za-z_][\w-]{0,40})[ \t]*:(?:[ \t]+(.*))?$")
 _FIELD_GOES_ON = re.compile(r"^(?:[ \t]+\S|- |#|$)")
@@ -167,12 +167,11 @@ def _check_link(path: Path, folder: Path, name: str) -> None:
 def _readable_name(name: str) -> str:
     """A file name as text; one that is not UTF-8 most often was written by Windows."""
     raw = os.fsencode(name)
-    for encoding in ("utf-8", "cp932"):
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return raw.decode("utf-8", "replace")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        reading = read_text(raw)
+    return reading.text if reading else raw.decode("utf-8", "replace")
 
 
 def _read_bytes(path: Path, doc_id: str, max_note_bytes: int) -> bytes:
@@ -211,8 +210,9 @@ def _find_title(doc_id: str, text: str) -> str:
         found = _HTML_TITLE.search(text)
         title = next((group for group in found.groups() if group), "") if found else ""
     else:
-        body = _FENCED.sub("", text[front_matter_end(text) :])
+        body = re.sub("\r\n?", "\n", text[front_matter_end(text) :])
+        body = _FENCED.sub("", body)
         headings = [line.rstrip("# \t\r") for line in _H1.findall(body)]
         title = headings[0] if len(headings) == 1 else ""
-    title = html.unescape(re.sub(r"<[^<>]{0,200}>|\s+", " ", title)).strip()
+    title = " ".join(html.unescape(re.sub(r"<[^<>]{0,200}>", "", title)).split())
     return title[:MAX_TITLE_CHARS] or re.sub(r"\.[^.]+$", "", doc_id.rsplit("/", 1)[-1])

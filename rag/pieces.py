@@ -17,9 +17,23 @@ MIN_PART_CHARS = 40
 TokenCounter = Callable[[Sequence[str]], list[int]]
 
 
+def sentences_of(text: str) -> list[tuple[int, int, str]]:
+    """(start, end, text as a reader sees it) of each sentence that shows anything."""
+    return [
+        (start, end, readable)
+        for start, end in sentence_spans(text)
+        if (readable := plain_text(text[start:end]))
+    ]
+
+
+def readable_text(text: str) -> str:
+    """The text as it is embedded: a sentence a line, without mark-up."""
+    return "\n".join(readable for _, _, readable in sentences_of(text))
+
+
 def token_sizes(texts: Sequence[str], count_tokens: TokenCounter) -> list[int]:
-    """Tokens of each text as a reader sees it, without what every text has: prefix, end token."""
-    empty, *counts = count_tokens(["", *map(plain_text, texts)])
+    """Tokens of each text as it is embedded, without what every text has: prefix, end token."""
+    empty, *counts = count_tokens(["", *map(readable_text, texts)])
     return [
         max(count - empty, len(" ".join(text.split())) // MAX_CHARS_PER_TOKEN, 1)
         for text, count in zip(texts, counts, strict=True)

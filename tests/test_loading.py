@@ -4,41 +4,19 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag.errors import EmptyCorpusError, NoteError
-from rag.loading import decode_note, front_matter_end, load_corpus, make_document
+from rag.loading import (
+    front_matter_end,
+    load_corpus,
+    load_document,
+    make_document,
+    read_front_matter,
+)
 
 LIMIT = 1_000_000
-TEXTS = ["■見出し\n・シフトJISのノートです。①\n", "これはテストです。", "AWSのLambda 関数とは何か"]
-
-
-@pytest.mark.parametrize(
-    "encoding",
-    ["utf-8", "utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "cp932", "euc_jp", "iso2022_jp"],
-)
-@pytest.mark.parametrize("text", TEXTS)
-def test_short_japanese_text_is_decoded_from_every_usual_encoding(text: str, encoding: str) -> None:
-    if encoding in ("euc_jp", "iso2022_jp"):
-        text = text.replace("①", "1")
-    assert decode_note(text.encode(encoding), "a.txt") == text
-
-
-def test_half_width_kana_and_vendor_characters_of_cp932_are_kept() -> None:
-    text = "ｶﾞｲﾄﾞ：㈱の設立は①定款②登記の順です。" * 3
-    assert decode_note(text.encode("cp932"), "a.txt") == text
-
-
-def test_random_bytes_are_no_note() -> None:
-    raw = bytes((7 * n * n + 13 * n) % 256 for n in range(3000))
-    with pytest.raises(NoteError, match=r"^a\.md: not text"):
-        decode_note(raw, "a.md")
-
-
-def test_a_few_broken_bytes_do_not_lose_the_note() -> None:
-    raw = "正しい文字です。".encode() * 100 + b"\xff" + "続き。".encode() * 100
-    text = decode_note(raw, "a.txt")
-    assert text.startswith("正しい文字です。")
-    assert text.endswith("続き。")
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -67,6 +45,7 @@ def test_links_that_lead_out_of_the_folder_are_not_followed(tmp_path: Path) -> N
     (corpus / "loop").symlink_to(corpus)
     found = load_corpus(corpus, LIMIT)
     assert [document.doc_id for document in found.documents] == ["again.md", "in.md"]
+    assert [problem.path for problem in found.problems] == ["out.md"]
 
 
 def test_two_files_with_one_id_are_not_mixed(tmp_path: Path) -> None:
@@ -116,3 +95,164 @@ def test_a_title_comes_from_the_note_else_from_the_file_name(
     doc_id: str, text: str, title: str
 ) -> None:
     assert make_document(doc_id, text).title == title
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n \t\n", b"\xef\xbb\xbf", "\u3000\n".encode()])
+def test_a_file_without_text_is_called_empty(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_bytes(raw)
+    with pytest.raises(NoteError, match=r"^a\.md: the file is empty"):
+        load_document(tmp_path / "a.md", "a.md", LIMIT)
+
+
+def test_a_loop_of_links_and_one_to_itself_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.md").symlink_to(tmp_path / "b.md")
+    (tmp_path / "b.md").symlink_to(tmp_path / "a.md")
+    (tmp_path / "self.md").symlink_to(tmp_path / "self.md")
+    (tmp_path / "good.md").write_text("本文", encoding="utf-8")
+    found = load_corpus(tmp_path, LIMIT)
+    assert [document.doc_id for document in found.documents] == ["good.md"]
+    assert {problem.path for problem in found.problems} == {"a.md", "b.md", "self.md"}
+
+
+def test_a_corpus_that_is_itself_a_link_is_read(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.md").write_text("本文", encoding="utf-8")
+    (tmp_path / "real" / "b.md").symlink_to("a.md")
+    (tmp_path / "corpus").symlink_to(tmp_path / "real")
+    found = load_corpus(tmp_path / "corpus", LIMIT)
+    assert [document.doc_id for document in found.documents] == ["a.md", "b.md"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "a.md").write_text("本文", encoding="utf-8")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = load_corpus(tmp_path, LIMIT)
+    assert [str(problem) for problem in found.problems] == [
+        "locked: folder cannot be read (Permission denied)"
+    ]
+
+
+def test_a_file_that_may_not_be_opened_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.md").write_text("本文", encoding="utf-8")
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(EmptyCorpusError, match=r"a\.md: cannot be read \(Permission denied\)"):
+        load_corpus(tmp_path, LIMIT)
+
+
+def test_an_id_is_the_path_with_white_space_replaced(tmp_path: Path) -> None:
+    names = [
+        "深い 階層/メモ　その1.md",
+        "😀.txt",
+        "a\nb.html",
+        ".hidden.md",
+        "note.pdf",
+        "UPPER.MD",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("本文", encoding="utf-8")
+    found = load_corpus(tmp_path, LIMIT)
+    ids = {document.doc_id for document in found.documents}
+    assert ids == {"深い_階層/メモ_その1.md", "😀.txt", "a_b.html", "UPPER.MD"}
+
+
+def test_a_name_that_is_not_utf8_gives_an_id_that_is(tmp_path: Path) -> None:
+    for raw in ("日本語.md".encode("cp932"), b"\xff\xfe.md"):
+        (tmp_path / os.fsdecode(raw)).write_text("本文", encoding="utf-8")
+    documents = load_corpus(tmp_path, LIMIT).documents
+    assert {document.doc_id for document in documents} == {"日本語.md", "\ufffd\ufffd.md"}
+    assert all(document.source_path.encode("utf-8") for document in documents)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("title: 編み物: 目の数えかた\ntags: [手芸]", ("編み物: 目の数えかた", ("手芸",))),
+        ("title: 'A: B\ntags: [a", ("A: B", ("a",))),
+        ("title: 2024-02-30\ntags: [1, 2]", ("2024-02-30", ("1", "2"))),
+        ("created: 2024-02-11\ntags: 資格 IPA", ("a", ("資格", "IPA"))),
+        ("title: [配列]\ntags: {x: 1}", ("a", ())),
+        ("title:\ntags:", ("a", ())),
+        ("topics: ['#統計', '#統計']", ("a", ("統計",))),
+        ("title: 題\ntags:\n  - 甲\n  - 乙", ("題", ("甲", "乙"))),
+        ("# 注だけ", ("a", ())),
+    ],
+)
+def test_front_matter_as_people_write_it(
+    fields: str, expected: tuple[str, tuple[str, ...]]
+) -> None:
+    text = f"---\n{fields}\n---\n本文。"
+    document = make_document("a.md", text)
+    assert (document.title, document.tags) == expected
+    assert text[front_matter_end(text) :] == "本文。"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_front_matter_ends_at_every_kind_of_line_break(newline: str) -> None:
+    text = newline.join(["---", "title: 題", "---", "本文"])
+    assert text[front_matter_end(text) :] == "本文"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n注意: 火を使う。\n---\n本文",
+        "---\n今日の話をする。\n---\n本文",
+        "---\ntitle: 閉じない\n\n本文",
+        " ---\ntitle: 字下げ\n---\n本文",
+        "----\ntitle: 長い線\n----\n本文",
+    ],
+)
+def test_text_between_two_rules_stays_text(text: str) -> None:
+    assert front_matter_end(text) == 0
+    assert read_front_matter(text) == {}
+
+
+def test_empty_front_matter_is_skipped() -> None:
+    text = "---\n---\n本文"
+    assert text[front_matter_end(text) :] == "本文"
+
+
+def test_yaml_that_would_grow_without_end_is_harmless() -> None:
+    levels = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+    text = f"---\na0: &a0 x\n{levels}\ntitle: *a11\n---\n本文"
+    assert make_document("b.md", text).title == "b"
+
+
+@pytest.mark.parametrize(
+    ("doc_id", "text", "title"),
+    [
+        ("a.md", "# 題\n```sh\n# 注\n```\n本文", "題"),
+        ("a.md", "```sh\n# 注だけ\n```\n本文", "a"),
+        ("a.md", "---\n# 注\ntags: x\n---\n# 題 #\n本文", "題"),
+        ("a.htm", "<h1>A &amp; <b>B</b></h1>", "A & B"),
+        ("a.html", "<title>\n長い\n題\n</title><h1>別</h1>", "長い 題"),
+        ("dir.x/a.b.md", "本文", "a.b"),
+    ],
+)
+def test_a_title_is_no_comment_and_no_markup(doc_id: str, text: str, title: str) -> None:
+    assert make_document(doc_id, text).title == title
+
+
+@given(st.text(alphabet=st.characters(categories=None), max_size=80))
+def test_any_text_makes_a_document(text: str) -> None:
+    for name in ("a.md", "a.html"):
+        document = make_document(name, "---\n" + text)
+        assert document.text == "---\n" + text
+        assert document.title

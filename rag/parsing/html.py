@@ -195,11 +195,12 @@ def split_html_lines(text: str) -> list[Line]:
 
 
 def _without_stray_brackets(text: str) -> str:
-    """The text with each < that no > follows soon made harmless, every position kept.
+    """The text with each < that the parser cannot cope with made harmless, every position kept.
 
-    HTMLParser looks for that > again from each of them: an unclosed tag would take minutes.
+    Where no > follows soon, HTMLParser looks for it again from each <, and an unclosed tag would
+    take minutes; of `<![…` it says AssertionError.
     """
-    stray: list[int] = []
+    stray = [found.start() for found in re.finditer(r"<!(?!--|doctype)", text, re.I)]
     closing = len(text) + MAX_TAG_CHARS
     for found in reversed(list(re.finditer("[<>]", text))):
         if found.group() == ">":
