@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.messages import LINE, LINES, NEAREST_NOTES, REFUSED, SOURCES, UNCONFIRMED
-from api.schemas import note_url
 from rag.types import Answer, Citation, Statement
 
 CONFIRMED_SUPPORT: Final = 0.5
@@ -70,11 +69,10 @@ def _source_line(citation: Citation) -> str:
 
 
 def _annotation(citation: Citation, start: int, length: int, base_url: str) -> dict[str, Any]:
-    url = note_url(citation.doc_id, citation.start_index, citation.end_index)
     return {
         "type": "url_citation",
         "url_citation": {
-            "url": base_url + url,
+            "url": base_url + citation.url,
             "title": citation.title,
             "start_index": start,
             "end_index": start + length,

@@ -9,6 +9,8 @@ from urllib.parse import quote
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StrictBool
 
 from api.rendering import render_statement
+from rag.citations import span_url
+from rag.presenting import answer_text
 from rag.types import Answer, Chunk, Citation, Document, Hit, SearchResult, Section, Statement
 
 MAX_HISTORY = 20
@@ -18,10 +20,9 @@ NOT_BLANK: dict[str, JsonValue] = {"minLength": 1, "pattern": r"\S"}
 QUESTION_EXAMPLE = "CodeDeployのデプロイが失敗したら自動で元に戻すには？"
 
 
-def note_url(doc_id: str, start_index: int | None = None, end_index: int | None = None) -> str:
-    """Path of a note's page, with the span to highlight if one is given."""
-    span = "" if start_index is None else f"?start={start_index}&end={end_index}"
-    return f"/notes/{quote(doc_id)}{span}"
+def note_url(doc_id: str) -> str:
+    """Path of a note's page."""
+    return f"/notes/{quote(doc_id)}"
 
 
 def _refuse_half_characters(text: str) -> str:
@@ -106,7 +107,7 @@ class CitationJson(BaseModel):
             end_index=cited.end_index,
             start_line=cited.start_line,
             end_line=cited.end_line,
-            url=note_url(cited.doc_id, cited.start_index, cited.end_index),
+            url=span_url(cited.doc_id, cited.start_index, cited.end_index),
         )
 
 
@@ -198,7 +199,7 @@ class AskResponse(BaseModel):
         return cls(
             answer_id=answer.answer_id,
             question=answer.question,
-            answer=answer.text,
+            answer=answer_text(answer),
             statements=[
                 StatementJson.of(statement, answer.citations) for statement in answer.statements
             ],

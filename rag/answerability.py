@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -16,40 +16,20 @@ from typing import Any
 from rag.snapshot import Snapshot
 from rag.types import Hit
 
-LOOKED_AT = 10
-"""How many of the best hits the signals are taken from."""
-
 
 def answerability_signals(
-    snapshot: Snapshot,
-    words: Mapping[str, float],
-    bigrams: Mapping[str, float],
-    hits: Sequence[Hit],
+    snapshot: Snapshot, bigrams: Mapping[str, float], best: Hit
 ) -> dict[str, float]:
-    """What tells whether the best of `hits` (best first, at least one) holds the answer.
+    """What tells whether the best hit holds the answer, for a question of these bigrams.
 
-    Coverage is the share of the question's IDF mass whose terms stand in a chunk; a gap is how far
-    the best hit stands out from the others.
+    Coverage is the share of the question's IDF mass whose bigrams stand in the chunk.
     """
-    top = hits[:LOOKED_AT]
-    rows = [snapshot.row_of[hit.chunk.chunk_id] for hit in top[:3]]
-    coverages = {
-        "words_coverage": [snapshot.words.coverage(words, row) for row in rows],
-        "bigrams_coverage": [snapshot.bigrams.coverage(bigrams, row) for row in rows],
+    row = snapshot.row_of[best.chunk.chunk_id]
+    return {
+        "dense": best.signals["dense"],
+        "late": best.signals["late"],
+        "bigrams_coverage": snapshot.bigrams.coverage(bigrams, row),
     }
-    mass = sum(snapshot.words.idf(term) for term in words) or 1.0
-    signals = {name: values[0] for name, values in coverages.items()}
-    signals |= {f"best_{name}": max(values) for name, values in coverages.items()}
-    for leg in ("dense", "late"):
-        values = [hit.signals[leg] for hit in top]
-        signals[leg] = values[0]
-        signals[f"{leg}_gap"] = max(values) - sum(values) / len(values)
-    signals["words_share"] = max(hit.signals["words"] for hit in top) / mass
-    signals["agreement"] = sum(
-        top[0].signals[leg] >= max(hit.signals[leg] for hit in top)
-        for leg in ("dense", "words", "bigrams", "late")
-    )
-    return signals
 
 
 def answerable_probability(signals: Mapping[str, float]) -> float:

@@ -1,4 +1,4 @@
-"""Results as a terminal shows them, and as the JSON that the command line and the API share."""
+"""Results as a terminal shows them, and as the JSON of the command line's `--json`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
 
 
 def search_json(result: SearchResult) -> dict[str, Any]:
-    """The body of `POST /api/search`."""
+    """What `kotae search --json` prints: the fields of `POST /api/search`."""
     return {
         "question": result.question,
         "search_question": result.search_question,
@@ -38,7 +38,7 @@ def search_json(result: SearchResult) -> dict[str, Any]:
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """The body of `POST /api/ask`."""
+    """What `kotae ask --json` prints: the fields of `POST /api/ask`."""
     return {
         "answer_id": answer.answer_id,
         "question": answer.question,
@@ -56,7 +56,9 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 def answer_text(answer: Answer) -> str:
     """The answer with its `[n]`, or the sentence that says there is none."""
-    return REFUSAL if answer.refused else answer.text
+    if not answer.refused:
+        return answer.text
+    return REFUSAL if answer.hits else NOTHING_FOUND
 
 
 def search_lines(result: SearchResult) -> Iterator[str]:
@@ -71,7 +73,7 @@ def search_lines(result: SearchResult) -> Iterator[str]:
 def answer_lines(answer: Answer) -> Iterator[str]:
     """The answer, then its sources; or the nearest passages when the notes do not hold it."""
     if answer.refused:
-        yield REFUSAL if answer.hits else NOTHING_FOUND
+        yield answer_text(answer)
         for hit in answer.hits[:3]:
             yield f"  - {hit.chunk.breadcrumb}  ({_place(cite_chunk(hit.chunk, hit.rank))})"
         return

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.aliases import Aliases
-from rag.answerability import LOOKED_AT, answerability_signals, answerable_probability
+from rag.answerability import answerability_signals, answerable_probability
 from rag.errors import QuestionError
 from rag.fusion import fuse, min_max, top_rows
 from rag.protocols import Embedder, Matrix, TokenVectors
@@ -20,7 +20,6 @@ from rag.text import bigrams, words
 from rag.types import Hit, SearchResult
 
 LEGS = ("dense", "words", "bigrams", "late")
-MAX_HISTORY = 3
 REMEMBERED_QUESTIONS = 256
 
 
@@ -80,18 +79,17 @@ class Retriever:
         embedded = time.perf_counter()
         scores = self._score(query)
         rows = self._rows(tags)
-        wanted = max(top_k, LOOKED_AT)
-        ranked = self._rank(query, scores, rows, wanted, frozenset(legs or LEGS))
-        found = tuple(
+        ranked = self._rank(query, scores, rows, top_k, frozenset(legs or LEGS))
+        hits = tuple(
             Hit(self.snapshot.chunks[row], rank, score, signals)
             for rank, (row, score, signals) in enumerate(ranked, start=1)
         )
-        signals = self._answerability(query, found)
+        signals = answerability_signals(self.snapshot, query.bigrams, hits[0]) if hits else {}
         finished = time.perf_counter()
         return SearchResult(
             question=question,
             search_question=query.text,
-            hits=found[:top_k],
+            hits=hits,
             answerable=answerable_probability(signals),
             answerability_signals=signals,
             took_ms={
@@ -115,11 +113,6 @@ class Retriever:
 
         return embed
 
-    def _answerability(self, query: Query, hits: Sequence[Hit]) -> dict[str, float]:
-        if not hits:
-            return {}
-        return answerability_signals(self.snapshot, query.words, query.bigrams, hits)
-
     def check_question(self, question: str) -> None:
         """Raises QuestionError when it cannot be searched for."""
         if not question.strip():
@@ -131,13 +124,12 @@ class Retriever:
             )
 
     def _prepare(self, question: str, history: Sequence[str]) -> Query:
-        earlier = [turn.strip() for turn in history[-MAX_HISTORY:] if turn.strip()]
-        text = " ".join([*earlier[-1:], question.strip()])
+        before = next((turn.strip() for turn in reversed(history) if turn.strip()), "")
+        text = f"{before} {question.strip()}".strip()
         word_weights = dict.fromkeys(words(question), 1.0)
         bigram_weights = dict.fromkeys(bigrams(question), 1.0)
-        for turn in earlier[-1:]:
-            _add(word_weights, words(turn), self.weights.history)
-            _add(bigram_weights, bigrams(turn), self.weights.history)
+        _add(word_weights, words(before), self.weights.history)
+        _add(bigram_weights, bigrams(before), self.weights.history)
         for name in self.aliases.expansions(text):
             _add(word_weights, words(name), self.weights.alias)
             _add(bigram_weights, bigrams(name), self.weights.alias)

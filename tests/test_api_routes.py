@@ -67,6 +67,7 @@ def test_answer_has_statements_and_their_citations(client: TestClient) -> None:
 def test_question_the_notes_do_not_hold_is_refused(client: TestClient) -> None:
     answer = client.post("/api/ask", json={"question": "月面の重力"}).json()
     assert answer["refused"]
+    assert answer["answer"].startswith("ノートに見つかりません。")
     assert answer["statements"] == []
     assert answer["hits"]
 
