@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from api.messages import LINE, LINES, NEAREST_NOTES, REFUSED, SOURCES, UNCONFIRMED
+from api.messages import LINE, LINES, NEAREST_NOTES, REFUSED, SOURCES
+from rag.presenting import UNCONFIRMED, fallback_notice
+from rag.support import CONFIRMED_SUPPORT
 from rag.types import Answer, Citation, Statement
-
-CONFIRMED_SUPPORT: Final = 0.5
-"""Below this support a statement is shown as not confirmed by the notes."""
 
 NEAREST_HITS: Final = 3
 
@@ -28,15 +27,17 @@ class AnswerText:
 
 
 def write_answer(answer: Answer, base_url: str) -> AnswerText:
-    """The answer as text; a refusal names the nearest notes."""
+    """The answer as text; a refusal names the nearest notes, a fall-back says that it is one."""
+    notice = fallback_notice(answer)
+    opening = f"{notice}\n\n" if notice else ""
     if answer.refused:
         nearest = [f"- {hit.chunk.breadcrumb}" for hit in answer.hits[:NEAREST_HITS]]
         lines = [REFUSED, *([f"\n{NEAREST_NOTES}", *nearest] if nearest else [])]
-        return AnswerText(("\n".join(lines),), [])
+        return AnswerText((opening + "\n".join(lines),), [])
     citations = {citation.number: citation for citation in answer.citations}
-    pieces: list[str] = []
+    pieces: list[str] = [opening] if opening else []
     annotations: list[dict[str, Any]] = []
-    written = 0
+    written = len(opening)
     for place, statement in enumerate(answer.statements):
         piece = ("\n" if place else "") + _text_of(statement)
         for number in statement.citation_numbers:

@@ -45,7 +45,6 @@ API_DESCRIPTION: Final = (
 
 REFUSED: Final = "ノートに見つかりません。"
 NEAREST_NOTES: Final = "近い内容のノート:"
-UNCONFIRMED: Final = "（ノートでは未確認）"
 SOURCES: Final = "出典"
 LINE: Final = "{start}行目"
 LINES: Final = "{start}〜{end}行目"
@@ -79,7 +78,6 @@ PAGE_TEXTS: Final[dict[str, str]] = {
     "unconfirmed": "未確認",
     "unconfirmed_title": "この文の内容は、ノートの引用箇所では確かめられませんでした。",
     "unconfirmed_notice": "「未確認」の文は、ノートでは確かめられませんでした。",
-    "fell_back": "{model} が応答しなかったため、ノートからの抜き出しで答えました。",
     "citation_label": "出典 {number}、{place}。ノートを開く",
     "line": "{start} 行目",
     "lines": "{start}–{end} 行目",

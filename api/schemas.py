@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 
 from api.rendering import render_statement
 from rag.citations import span_url
-from rag.presenting import answer_text
+from rag.presenting import answer_text, fallback_notice
 from rag.types import Answer, Chunk, Citation, Document, Hit, SearchResult, Section, Statement
 
 MAX_HISTORY = 20
@@ -179,7 +179,7 @@ class StatementJson(BaseModel):
 
 
 class AskResponse(BaseModel):
-    """A cited answer; `refused` when the notes do not hold it, and then `statements` is empty."""
+    """A cited answer; refused: no statements. `notice` says that `failed_model` did not answer."""
 
     answer_id: str
     question: str
@@ -190,6 +190,9 @@ class AskResponse(BaseModel):
     answerable: float
     refused: bool
     model: str
+    failed_model: str | None
+    fallback_reason: str | None
+    notice: str | None
     took_ms: dict[str, float]
     snapshot_id: str
 
@@ -208,6 +211,9 @@ class AskResponse(BaseModel):
             answerable=answer.answerable,
             refused=answer.refused,
             model=answer.model,
+            failed_model=answer.failed_model,
+            fallback_reason=answer.fallback_reason,
+            notice=fallback_notice(answer),
             took_ms=dict(answer.took_ms),
             snapshot_id=answer.snapshot_id,
         )

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
 from threadpoolctl import ThreadpoolController
 
 from rag.aliases import load_aliases
-from rag.answerability import load_parameters
-from rag.citations import cite_span
+from rag.composing import Composer
 from rag.config import Settings
 from rag.embedding import open_embedder
-from rag.errors import GeneratorError, NotFoundError
-from rag.generation import EXTRACTIVE, extract_units, statement_text
+from rag.errors import NotFoundError
+from rag.generation import Generators
 from rag.indexing import Report, build_snapshot, fresh_snapshot
 from rag.parsing import parse_document
 from rag.protocols import Embedder
 from rag.retrieval import Retriever
 from rag.snapshot import Snapshot
-from rag.types import Answer, Chunk, Citation, Document, SearchResult, Section, Statement
+from rag.types import Answer, Chunk, Document, SearchResult, Section
 
 
 def _one_thread_a_question() -> None:
@@ -47,6 +44,8 @@ class Assistant:
         self.retriever = retriever
         _one_thread_a_question()
         self._sections = lru_cache(maxsize=512)(self._parse)
+        self._generators = Generators(settings)
+        self._composer = Composer(settings, retriever, self._generators, self.sections)
 
     @classmethod
     def open(cls, settings: Settings, report: Report = silent) -> Assistant:
@@ -87,7 +86,7 @@ class Assistant:
     @property
     def models(self) -> tuple[str, ...]:
         """Names of the answer models, the default first."""
-        return (EXTRACTIVE,)
+        return self._generators.names
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -140,9 +139,9 @@ class Assistant:
         tags: Sequence[str] = (),
         model: str | None = None,
     ) -> Answer:
-        """A cited answer, or a refusal; raises QuestionError and GeneratorError."""
-        result = self.search(question, history=history, top_k=top_k, tags=tags)
-        return self.answer(result, model)
+        """A cited answer, or a refusal; raises QuestionError, GeneratorError for no such model."""
+        pieces = self.stream(question, history=history, top_k=top_k, tags=tags, model=model)
+        return next(piece for piece in pieces if isinstance(piece, Answer))
 
     def stream(
         self,
@@ -153,51 +152,7 @@ class Assistant:
         tags: Sequence[str] = (),
         model: str | None = None,
     ) -> Iterator[SearchResult | str | Answer]:
-        """The SearchResult, then the answer's text in pieces, then the whole Answer."""
+        """The SearchResult, then the answer's text in pieces, then the whole Answer, verified."""
         result = self.search(question, history=history, top_k=top_k, tags=tags)
         yield result
-        answer = self.answer(result, model)
-        yield from answer.text.splitlines(keepends=True)
-        yield answer
-
-    def answer(self, result: SearchResult, model: str | None = None) -> Answer:
-        """An answer from what was found."""
-        if model not in (None, *self.models):
-            raise GeneratorError(f"no answer model {model!r}; choose one of {list(self.models)}")
-        started = time.perf_counter()
-        statements: tuple[Statement, ...] = ()
-        citations: tuple[Citation, ...] = ()
-        threshold = self.settings.answer_threshold
-        if threshold is None:
-            threshold = load_parameters()["threshold"]
-        if result.hits and result.answerable >= threshold:
-            statements, citations = self._extract(result)
-        generate_ms = (time.perf_counter() - started) * 1000
-        took_ms = {**result.took_ms, "generate": generate_ms}
-        return Answer(
-            answer_id=uuid.uuid4().hex,
-            question=result.question,
-            statements=statements,
-            citations=citations,
-            hits=result.hits,
-            answerable=result.answerable,
-            refused=not statements,
-            model=EXTRACTIVE,
-            took_ms=took_ms | {"total": result.took_ms["total"] + generate_ms},
-            snapshot_id=result.snapshot_id,
-        )
-
-    def _extract(self, result: SearchResult) -> tuple[tuple[Statement, ...], tuple[Citation, ...]]:
-        _, tokens = self.retriever.embed(result.search_question)
-        doc_ids = dict.fromkeys(hit.chunk.doc_id for hit in result.hits)
-        sections = [section for doc_id in doc_ids for section in self.sections(doc_id)]
-        units = extract_units(self.snapshot, tokens.vectors, result.hits, sections)
-        statements = []
-        citations = []
-        for number, unit in enumerate(units, start=1):
-            document = self.document(unit.hit.chunk.doc_id)
-            citations.append(
-                cite_span(document, unit.hit, number, unit.start_index, unit.end_index)
-            )
-            statements.append(Statement(statement_text(unit), (number,), support=1.0))
-        return tuple(statements), tuple(citations)
+        yield from self._composer.compose(result, history, model)

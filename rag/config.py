@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,11 +20,29 @@ DEFAULT_EMBEDDER = "e5-small"
 """The bundled offline model; see rag/bundled_model.py."""
 
 
+class ModelSettings(BaseModel):
+    """An answer model behind an OpenAI-compatible server; `[models.NAME]` in kotae.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = Field(pattern=r"^https?://", description="サーバーのアドレス(…/v1)")
+    model: str = Field(min_length=1, description="サーバーでのモデル名")
+    api_key: SecretStr | None = Field(default=None, description="API キー")
+    max_retries: int = Field(default=2, ge=0, le=10, description="やり直す回数の上限")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="リクエストに加える項目(temperature など)"
+    )
+
+
 class Settings(BaseSettings):
     """Everything that can be set; unknown keys in kotae.toml are refused."""
 
     model_config = SettingsConfigDict(
-        env_prefix="KOTAE_", toml_file="kotae.toml", extra="forbid", frozen=True
+        env_prefix="KOTAE_",
+        env_nested_delimiter="__",
+        toml_file="kotae.toml",
+        extra="forbid",
+        frozen=True,
     )
 
     corpus: Path = Field(default=Path("corpus"), description="ノートのフォルダー")
@@ -45,14 +65,25 @@ class Settings(BaseSettings):
         le=1,
         description="これより低い確率なら「見つかりません」と答える(既定は調整済みの値)",
     )
+    model: str = Field(default="extractive", min_length=1, description="指定がないときの回答モデル")
+    models: dict[str, ModelSettings] = Field(
+        default_factory=dict, description="OpenAI 互換サーバーの回答モデル(名前ごと)"
+    )
+    prompt: Path | None = Field(
+        default=None, description="回答モデルへの指示のテンプレート(既定は付属のもの)"
+    )
+    answer_timeout_seconds: float = Field(
+        default=60, gt=0, le=3600, description="回答モデルの沈黙をこの秒数まで待つ"
+    )
+    max_answer_chars: int = Field(default=4000, ge=100, description="回答モデルの回答の最大文字数")
     host: str = Field(default="127.0.0.1", min_length=1, description="待ち受けるアドレス")
     port: int = Field(default=8000, ge=1, le=65535, description="待ち受けるポート")
 
-    @field_validator("corpus", "index")
+    @field_validator("corpus", "index", "prompt")
     @classmethod
-    def expand_home(cls, folder: Path) -> Path:
+    def expand_home(cls, path: Path | None) -> Path | None:
         """`~` in kotae.toml, a variable or `--corpus=~/notes`, which no shell has replaced."""
-        return folder.expanduser()
+        return path and path.expanduser()
 
     @classmethod
     def settings_customise_sources(
@@ -74,9 +105,14 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc']))}{_shown(fault)}: {fault['msg']}"
             for fault in error.errors()
         )
         raise ConfigError(f"settings (kotae.toml, KOTAE_*): {faults}") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"kotae.toml: {error}") from error
+
+
+def _shown(fault: ErrorDetails) -> str:
+    """The wrong value, but nothing below `models`: it may hold a key."""
+    return "" if fault["loc"][:1] == ("models",) else f" = {fault['input']!r}"

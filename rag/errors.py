@@ -103,6 +103,29 @@ class NotFoundError(RagError):
 
 
 class GeneratorError(RagError):
-    """An answer model is unknown, unreachable or broke off."""
+    """An answer model is unknown, unreachable or broke off; `reason` is one of FAILURES."""
 
     code = "generator"
+
+    def __init__(self, message: str, reason: str = "failed") -> None:
+        if reason not in FAILURES:
+            raise ValueError(f"reason {reason!r} is none of {sorted(FAILURES)}")
+        super().__init__(message)
+        self.reason = reason
+
+
+FAILURES = frozenset(
+    {
+        "failed",  # whatever has no name of its own
+        "unreachable",  # no connection, or one that broke off
+        "timeout",  # nothing came for too long, or the whole took too long
+        "rate_limited",
+        "refused",  # wrong key, unknown model, a request that the server does not take
+        "server_error",
+        "cut_off",  # the stream ended before the answer did
+        "too_long",
+        "empty",
+        "unconfirmed",  # not one statement stood up to verification
+    }
+)
+"""Why an answer model's answer is not shown; each has its sentence in rag/presenting.py."""

@@ -7,10 +7,26 @@ from dataclasses import asdict
 from typing import Any
 
 from rag.citations import cite_chunk
+from rag.support import CONFIRMED_SUPPORT
 from rag.types import Answer, Citation, Hit, SearchResult
 
 REFUSAL = "ノートに見つかりません。近い記述は次のとおりです。"
 NOTHING_FOUND = "ノートに見つかりません。"
+UNCONFIRMED = "（ノートでは未確認）"
+FALLBACK_NOTICE = "{model} {reason}。ノートからの抜き出しで答えます。"
+FALLBACK_REASONS: Mapping[str, str] = {
+    "failed": "で問題が起きました",
+    "unreachable": "につながりませんでした",
+    "timeout": "から時間内に返事がありませんでした",
+    "rate_limited": "の利用制限に達しました",
+    "refused": "がリクエストを受け付けませんでした",
+    "server_error": "のサーバーでエラーが起きました",
+    "cut_off": "の回答が途中で切れました",
+    "too_long": "の回答が長すぎました",
+    "empty": "の回答が空でした",
+    "unconfirmed": "の回答はノートで確かめられませんでした",
+}
+"""Each of `rag.errors.FAILURES` as it goes on behind the model's name."""
 SNIPPET_CHARS = 240
 
 
@@ -49,6 +65,9 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "answerable": round(answer.answerable, 4),
         "refused": answer.refused,
         "model": answer.model,
+        "failed_model": answer.failed_model,
+        "fallback_reason": answer.fallback_reason,
+        "notice": fallback_notice(answer),
         "took_ms": _rounded(answer.took_ms),
         "snapshot_id": answer.snapshot_id,
     }
@@ -59,6 +78,14 @@ def answer_text(answer: Answer) -> str:
     if not answer.refused:
         return answer.text
     return REFUSAL if answer.hits else NOTHING_FOUND
+
+
+def fallback_notice(answer: Answer) -> str | None:
+    """Says that and why another model than the one asked for answers; None when it is the same."""
+    if answer.failed_model is None or answer.fallback_reason is None:
+        return None
+    reason = FALLBACK_REASONS[answer.fallback_reason]
+    return FALLBACK_NOTICE.format(model=answer.failed_model, reason=reason)
 
 
 def search_lines(result: SearchResult) -> Iterator[str]:
@@ -72,13 +99,19 @@ def search_lines(result: SearchResult) -> Iterator[str]:
 
 def answer_lines(answer: Answer) -> Iterator[str]:
     """The answer, then its sources; or the nearest passages when the notes do not hold it."""
+    notice = fallback_notice(answer)
+    if notice is not None:
+        yield notice
+        yield ""
     if answer.refused:
         yield answer_text(answer)
         for hit in answer.hits[:3]:
             yield f"  - {hit.chunk.breadcrumb}  ({_place(cite_chunk(hit.chunk, hit.rank))})"
         return
     for statement in answer.statements:
-        yield statement.text + "".join(f"[{number}]" for number in statement.citation_numbers)
+        marks = "".join(f"[{number}]" for number in statement.citation_numbers)
+        confirmed = statement.support >= CONFIRMED_SUPPORT
+        yield from f"{statement.text}{'' if confirmed else UNCONFIRMED}{marks}".splitlines()
     yield ""
     for citation in answer.citations:
         headings = " › ".join(part for part in (citation.title, *citation.headings) if part)

@@ -11,7 +11,7 @@ import html
 import re
 import threading
 import unicodedata
-from typing import Any
+from typing import Any, NamedTuple
 
 TEXT_VERSION = 2
 """Stands in the manifest: raised whenever the same text would give other terms."""
@@ -150,15 +150,31 @@ def words(text: str) -> list[str]:
 
 
 def _japanese_words(text: str) -> list[str]:
-    terms: list[str] = []
+    return [
+        form
+        for _, part, form in morphemes(text)
+        if part in _CONTENT_POS and form not in _STOP_WORDS and form[0].isalnum()
+    ]
+
+
+class Morpheme(NamedTuple):
+    """As written, its part of speech, and Sudachi's normalised form."""
+
+    surface: str
+    part: str
+    form: str
+
+
+def morphemes(text: str) -> list[Morpheme]:
+    """The text's morphemes in order, split mode A."""
+    found: list[Morpheme] = []
     for piece in _pieces(text):
         with _TOKENIZER_LOCK:
-            for morpheme in _tokenizer().tokenize(piece):
-                part = morpheme.part_of_speech()[0]
-                form = morpheme.normalized_form()
-                if part in _CONTENT_POS and form not in _STOP_WORDS and form[0].isalnum():
-                    terms.append(form)
-    return terms
+            found.extend(
+                Morpheme(one.surface(), one.part_of_speech()[0], one.normalized_form())
+                for one in _tokenizer().tokenize(piece)
+            )
+    return found
 
 
 def _pieces(text: str) -> list[str]:

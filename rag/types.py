@@ -128,7 +128,11 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A cited answer; `refused` when the notes do not hold it, and then without statements."""
+    """A cited answer; `refused` when the notes do not hold it, and then without statements.
+
+    `model` is the one that wrote it. Where that is not the one asked for, `failed_model` names
+    the latter and `fallback_reason` says why (one of `errors.FAILURES`).
+    """
 
     answer_id: str
     question: str
@@ -140,6 +144,8 @@ class Answer:
     model: str
     took_ms: Mapping[str, float]
     snapshot_id: str
+    failed_model: str | None = None
+    fallback_reason: str | None = None
 
     @property
     def text(self) -> str:

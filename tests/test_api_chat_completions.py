@@ -13,8 +13,9 @@ from fastapi.testclient import TestClient
 from openai import AsyncOpenAI, NotFoundError, OpenAI, UnprocessableEntityError
 
 from api import create_app
-from api.messages import MESSAGES, NEAREST_NOTES, REFUSED, UNCONFIRMED
+from api.messages import MESSAGES, NEAREST_NOTES, REFUSED
 from rag.config import Settings
+from rag.presenting import UNCONFIRMED
 from tests.fake_assistant import FakeAssistant
 from tests.servers import serving
 

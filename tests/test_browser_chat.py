@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,14 +115,15 @@ class FallingBack(FakeAssistant):
     """Answers with the first model, whichever was asked for."""
 
     def _answer(self, found: SearchResult, model: str) -> Answer:
-        return super()._answer(found, self.models[0])
+        answer = super()._answer(found, self.models[0])
+        return replace(answer, failed_model=model, fallback_reason="timeout")
 
 
 def test_answer_of_another_model_than_chosen_says_so(open_page: Open) -> None:
     page = open_page(FallingBack(models=("extractive", "llama")))
     page.select_option("#model", "llama")
     ask(page, QUESTION)
-    expect(page.locator(LAST + ".notice")).to_contain_text("llama が応答しなかった")
+    expect(page.locator(LAST + ".notice")).to_contain_text("llama から時間内に返事がありません")
 
 
 def test_unconfirmed_statements_look_so(open_page: Open) -> None:

@@ -38,12 +38,17 @@ def test_file_then_variable_then_command_line_the_later_wins(
     assert (settings.top_k, settings.port, settings.host) == (4, 3333, "0.0.0.0")
 
 
-@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+OTHER = {"max_answer_chars": "400", "answer_timeout_seconds": "40.5"}
+"""Where what goes for the others is out of bounds."""
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - {"models"}))
 def test_every_setting_is_read_from_its_variable_and_the_file(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     default = getattr(Settings(), name)
     other = "40" if isinstance(default, int) else "0.9" if default is None else "other"
+    other = OTHER.get(name, other)
     monkeypatch.setenv(f"KOTAE_{name.upper()}", other)
     changed = getattr(load_settings(), name)
     assert str(changed) == other
@@ -128,3 +133,44 @@ def test_a_tilde_is_the_home_folder(name: str, folder: Path) -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().top_k = 3
+
+
+SERVER = """[models.local]
+base_url = "http://localhost:11434/v1"
+model = "qwen3:8b"
+options = {temperature = 0}
+"""
+
+
+def test_an_answer_model_is_read_from_the_file_and_its_key_from_a_variable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_toml(folder, SERVER)
+    monkeypatch.setenv("KOTAE_MODELS__LOCAL__API_KEY", "himitsu")
+    monkeypatch.setenv("KOTAE_MODELS__OTHER__BASE_URL", "https://example.com/v1")
+    monkeypatch.setenv("KOTAE_MODELS__OTHER__MODEL", "gpt")
+    models = load_settings().models
+    assert sorted(models) == ["local", "other"]
+    assert (models["local"].model, models["local"].options) == ("qwen3:8b", {"temperature": 0})
+    key = models["local"].api_key
+    assert key is not None
+    assert key.get_secret_value() == "himitsu"
+    assert "himitsu" not in repr(load_settings())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("[models.local]\napi_key = 'himitsu'\n", r"models\.local\.base_url: Field required"),
+        (SERVER + "key = 'himitsu'\n", r"models\.local\.key: Extra inputs"),
+        ("[models]\nlocal = 'himitsu'\n", r"models\.local: "),
+        (SERVER.replace("http:", "ftp:"), r"models\.local\.base_url: .*pattern"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_model_is_told_without_its_key(
+    wrong: str, told: str, folder: Path
+) -> None:
+    write_toml(folder, wrong)
+    with pytest.raises(ConfigError, match=told) as caught:
+        load_settings()
+    assert "himitsu" not in str(caught.value)

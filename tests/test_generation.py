@@ -1,163 +1,120 @@
+"""Which answer models there are; plug-ins are really installed, as a user would."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import subprocess
+import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
 
-from rag import generation
-from rag.aliases import Aliases
-from rag.config import Settings
-from rag.generation import (
-    MAX_STATEMENTS,
-    MAX_UNIT_CHARS,
-    Unit,
-    extract_units,
-    statement_text,
-)
-from rag.indexing import build_snapshot
+from rag.assistant import Assistant
+from rag.config import ModelSettings, Settings
+from rag.errors import GeneratorError
+from rag.generation import Generators
 from rag.loading import make_document
-from rag.parsing import parse_document
-from rag.retrieval import Retriever
-from tests.fakes import BigramEmbedder, make_chunk, make_hit, silent
+from rag.openai_generator import OpenAIGenerator
+from tests.fakes import NOTES, install_fake_embedder
 
-QUEUE = """# キュー
-
-## 可視性タイムアウト
-
-可視性タイムアウト
-
-- 既定は30秒である。
-- 最大は12時間である。
-
-## 料金
-
-無料である。
-"""
+LOCAL = ModelSettings(base_url="http://localhost:1/v1", model="m")
+DOCS = Path(__file__).parent.parent / "docs" / "plugins.md"
 
 
-def extract(question: str, *texts: str) -> list[Unit]:
-    """What is taken from notes of these texts, with the fake embedder."""
-    documents = [make_document(f"{number}.md", text) for number, text in enumerate(texts)]
-    snapshot = build_snapshot(documents, Settings(embedder="bigram"), BigramEmbedder(), silent)
-    hits = Retriever(snapshot, BigramEmbedder(), Aliases.of([])).search(question, top_k=50).hits
-    _, tokens = BigramEmbedder().embed_queries([question])
-    sections = [section for document in documents for section in parse_document(document)]
-    units = extract_units(snapshot, tokens[0].vectors, hits, sections)
-    for unit in units:
-        chunk = unit.hit.chunk
-        assert chunk.start_index <= unit.start_index < unit.end_index <= chunk.end_index
-        span = snapshot.documents[chunk.doc_id].text[unit.start_index : unit.end_index]
-        assert all(line in span for line in unit.text.split("\n"))
-    return units
+def documented_plugin() -> dict[str, str]:
+    """The example's files as docs/plugins.md shows them: name → content."""
+    text = DOCS.read_text(encoding="utf-8")
+    return dict(re.findall(r"`([\w.]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL))
 
 
-def make_unit(text: str, path: Sequence[str]) -> Unit:
-    return Unit(make_hit(make_chunk(text)), 0, len(text), text, tuple(path), 1.0)
-
-
-def test_the_sentence_that_meets_the_question_is_first() -> None:
-    units = extract("最大は何時間か", QUEUE)
-    assert units[0].text == "最大は12時間である。"
-    assert [unit.score for unit in units] == sorted((u.score for u in units), reverse=True)
-
-
-@pytest.mark.parametrize("question", ["可視性タイムアウト", "料金", "キュー"])
-def test_headings_are_no_statements(question: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "MAX_GAP", 1.0)
-    texts = [unit.text for unit in extract(question, QUEUE)]
-    assert texts
-    assert not {"キュー", "可視性タイムアウト", "料金"} & set(texts)
-
-
-def test_a_note_of_headings_alone_gives_nothing() -> None:
-    assert extract("見出し", "# 見出し\n\n## 見出しだけ\n") == []
-
-
-def test_a_unit_tells_the_heading_right_above_it_also_where_short_sections_share_a_chunk() -> None:
-    units = {unit.text: unit for unit in extract("既定は30秒である", QUEUE)}
-    assert units["既定は30秒である。"].path[-1] == "可視性タイムアウト"
-    assert (
-        statement_text(units["既定は30秒である。"])
-        == "キュー › 可視性タイムアウト：既定は30秒である。"
-    )
-
-
-def test_a_unit_tells_the_bullet_that_owns_it() -> None:
-    text = "## 節\n\n- 可視性タイムアウト\n  - 既定は30秒\n  - 最大は12時間\n"
-    unit = extract("最大は12時間", text)[0]
-    assert (unit.text, unit.path[-1]) == ("最大は12時間", "可視性タイムアウト")
-
-
-@pytest.mark.parametrize(
-    ("text", "path", "expected"),
-    [
-        ("既定は30秒。", ["SQS", "可視性"], "SQS › 可視性：既定は30秒。"),
-        ("SQSの可視性は30秒。", ["SQS", "可視性"], "SQSの可視性は30秒。"),
-        ("ｓｑｓでは30秒。", ["SQS", "可視性"], "可視性：ｓｑｓでは30秒。"),
-        ("既定は30秒。", ["AWS", "SQS", "可視性"], "SQS › 可視性：既定は30秒。"),
-        ("既定は30秒。", ["SQS", "SQS"], "SQS：既定は30秒。"),
-        ("既定は30秒。", ["", "SQS"], "SQS：既定は30秒。"),
-        ("既定は30秒。", [], "既定は30秒。"),
-        ("何時でも使える。", ["何時"], "何時でも使える。"),
-        ("一行目\n\u3000二行目", ["題\n名"], "題 名：一行目 二行目"),
-    ],
-    ids=[
-        "both missing",
-        "both named",
-        "one named, in full width",
-        "the last two of the path",
-        "the same twice",
-        "a heading without text",
-        "no path",
-        "a heading of stop words",
-        "line breaks",
-    ],
-)
-def test_the_subject_is_put_in_front_only_where_it_is_missing(
-    text: str, path: list[str], expected: str
-) -> None:
-    assert statement_text(make_unit(text, path)) == expected
-
-
-def test_what_two_notes_say_in_the_same_words_is_said_once() -> None:
-    fact = "可視性タイムアウトの既定は30秒である。"
-    units = extract("可視性タイムアウトの既定", f"## 甲\n\n{fact}\n", f"## 乙\n\n{fact}\n")
-    assert [unit.text for unit in units] == [fact]
-
-
-def test_symbols_are_duplicates_only_of_themselves() -> None:
-    assert [unit.text for unit in extract("％％", "## 甲\n\n％％\n", "## 乙\n\n％％\n")] == ["％％"]
-    assert {unit.text for unit in extract("％＆", "## 甲\n\n％＆\n", "## 乙\n\n＆％\n")} == {
-        "％＆",
-        "＆％",
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documented plug-in, and a broken one, installed by pip into a folder."""
+    folder = tmp_path_factory.mktemp("plugins")
+    files = documented_plugin()
+    broken = {
+        "pyproject.toml": files["pyproject.toml"]
+        .replace("kotae-shouting", "kotae-broken")
+        .replace("shouting", "broken"),
+        "kotae_broken.py": "import a_package_that_is_not_there\n",
     }
+    for name, source in {"good": files, "bad": broken}.items():
+        (folder / name).mkdir()
+        for file, content in source.items():
+            (folder / name / file).write_text(content, encoding="utf-8")
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"),
+                *("--no-build-isolation", "--disable-pip-version-check"),
+                *("--target", str(folder / "site"), str(folder / name)),
+            ],
+            check=True,
+        )
+    return folder / "site"
 
 
-def test_at_most_five_statements_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = [f"- {name}の料金は{name}銭である。" for name in "甲乙丙丁戊己庚辛"]
-    monkeypatch.setattr(generation, "DUPLICATE_OVERLAP", 1.0)
-    units = extract("料金は銭である", "## 料金\n\n" + "\n".join(facts) + "\n")
-    assert len(units) == MAX_STATEMENTS == 5
+@pytest.fixture
+def plugins(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(installed))
 
 
-def test_what_meets_the_question_much_less_than_the_best_is_left_out() -> None:
-    units = extract(
-        "葉緑体は光で酸素をつくる", "## 甲\n\n葉緑体は光で酸素をつくる。\n\nまったく別のこと。\n"
-    )
-    assert [unit.text for unit in units] == ["葉緑体は光で酸素をつくる。"]
+def assistant_with(settings: Settings) -> Assistant:
+    documents = [make_document(doc_id, text) for doc_id, text in NOTES.items()]
+    return Assistant.from_documents(documents, settings)
 
 
-def test_a_long_block_is_taken_in_parts() -> None:
-    sentences = [f"第{number}の文は、{'長' * 60}いことを述べている。" for number in range(6)]
-    units = extract("第3の文は何を述べているか", "## 節\n\n" + "".join(sentences) + "\n")
-    assert all(len(unit.text) <= MAX_UNIT_CHARS + len(sentences[0]) for unit in units)
-    assert "第3の文" in units[0].text
+def test_without_settings_there_is_the_default_alone() -> None:
+    assert Generators(Settings()).names == ("extractive",)
+    assert Generators(Settings()).default == "extractive"
 
 
-def test_a_question_without_tokens_takes_nothing() -> None:
-    documents = [make_document("a.md", "本文。\n")]
-    snapshot = build_snapshot(documents, Settings(embedder="bigram"), BigramEmbedder(), silent)
-    hit = make_hit(snapshot.chunks[0])
-    nothing = np.zeros((0, BigramEmbedder().dim), np.float32)
-    assert extract_units(snapshot, nothing, [hit], parse_document(documents[0])) == []
+def test_the_default_comes_first() -> None:
+    generators = Generators(Settings(model="b", models={"a": LOCAL, "b": LOCAL}))
+    assert generators.names == ("b", "extractive", "a")
+    assert generators.default == "b"
+
+
+def test_a_server_is_opened_once() -> None:
+    generators = Generators(Settings(models={"a": LOCAL}))
+    opened = generators.open("a")
+    assert isinstance(opened, OpenAIGenerator)
+    assert generators.open("a") is opened
+
+
+def test_an_unknown_default_is_told_with_the_choices() -> None:
+    with pytest.raises(GeneratorError, match=r"no answer model 'gpt'; choose one of \['ext"):
+        _ = Generators(Settings(model="gpt")).default
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("plugins")
+def test_the_documented_plugin_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_fake_embedder(monkeypatch)
+    assistant = assistant_with(Settings(embedder="bigram", answer_threshold=0))
+    assert assistant.models == ("extractive", "broken", "shouting")
+    answer = assistant.ask("受信したメッセージは何秒見えないか", model="shouting")
+    assert (answer.model, answer.fallback_reason) == ("shouting", None)
+    assert "30秒" in answer.statements[0].text
+    for citation in answer.citations:
+        text = assistant.document(citation.doc_id).text
+        assert text[citation.start_index : citation.end_index] == citation.quote
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("plugins")
+def test_a_broken_plugin_hurts_only_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_fake_embedder(monkeypatch)
+    assistant = assistant_with(Settings(embedder="bigram", answer_threshold=0))
+    assert assistant.ask("ローテーション").fallback_reason is None
+    answer = assistant.ask("ローテーション", model="broken")
+    assert (answer.failed_model, answer.fallback_reason) == ("broken", "failed")
+    assert answer.statements
+    with pytest.raises(GeneratorError, match=r"plug-in 'broken' .* does not load: ModuleNotFound"):
+        Generators(Settings()).open("broken")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("plugins")
+def test_a_server_hides_a_plugin_of_the_same_name() -> None:
+    generators = Generators(Settings(models={"broken": LOCAL}))
+    assert isinstance(generators.open("broken"), OpenAIGenerator)

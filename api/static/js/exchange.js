@@ -2,7 +2,7 @@
 
 import { copy, answerAsMarkdown } from "./markdown_export.js";
 import { toast } from "./announce.js";
-import { element, fromTemplate, linesOf, models, placeOf, text } from "./dom.js";
+import { element, fromTemplate, linesOf, placeOf, text } from "./dom.js";
 import { startFeedback } from "./feedback.js";
 import { showHits } from "./hits.js";
 import { CONFIRMED_SUPPORT, showPartial, showStatements } from "./statements.js";
@@ -87,12 +87,8 @@ export class ExchangeView {
   }
 
   noticeOf(answer) {
-    const wanted = this.exchange.model ?? models[0];
     const doubtful = answer.statements.some(({ support }) => support < CONFIRMED_SUPPORT);
-    return [
-      wanted && answer.model !== wanted && models.includes(wanted) ? text("fell_back", { model: wanted }) : "",
-      doubtful ? text("unconfirmed_notice") : "",
-    ].join("");
+    return [answer.notice ?? "", doubtful ? text("unconfirmed_notice") : ""].join("");
   }
 
   afterAnswer(answer) {
