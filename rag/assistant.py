@@ -8,6 +8,7 @@ from functools import lru_cache
 from threadpoolctl import ThreadpoolController
 
 from rag.aliases import load_aliases
+from rag.comparison import compared_subjects, with_both_sides
 from rag.composing import Composer
 from rag.config import Settings
 from rag.embedding import open_embedder
@@ -154,5 +155,11 @@ class Assistant:
     ) -> Iterator[SearchResult | str | Answer]:
         """The SearchResult, then the answer's text in pieces, then the whole Answer, verified."""
         result = self.search(question, history=history, top_k=top_k, tags=tags)
+        result = with_both_sides(
+            result,
+            compared_subjects(question),
+            self.retriever.aliases,
+            lambda subject: self.search(subject, top_k=top_k, tags=tags),
+        )
         yield result
         yield from self._composer.compose(result, history, model)

@@ -71,13 +71,26 @@ def unit_texts(chunk: Chunk) -> list[str]:
 
     A short fact drowns in the vector of a long chunk: the best unit speaks for its chunk.
     """
-    units: list[str] = []
-    for _, _, text in readable_sentences(chunk):
-        if units and len(units[-1]) + len(text) <= UNIT_CHARS:
-            units[-1] += "\n" + text
+    units: dict[int, list[str]] = {}
+    sentences = readable_sentences(chunk)
+    for number, (_, _, text) in zip(unit_numbers(sentences), sentences, strict=True):
+        units.setdefault(number, []).append(text)
+    texts = ["\n".join([chunk.breadcrumb, *unit]) for unit in units.values()]
+    return texts or [chunk.breadcrumb]
+
+
+def unit_numbers(sentences: Sequence[tuple[int, int, str]]) -> list[int]:
+    """Which unit of the chunk each of its readable sentences goes to, counted from 0."""
+    numbers: list[int] = []
+    filled = 0
+    for _, _, text in sentences:
+        if numbers and filled + len(text) <= UNIT_CHARS:
+            numbers.append(numbers[-1])
+            filled += 1 + len(text)
         else:
-            units.append(text)
-    return [f"{chunk.breadcrumb}\n{unit}" for unit in units] or [chunk.breadcrumb]
+            numbers.append(numbers[-1] + 1 if numbers else 0)
+            filled = len(text)
+    return numbers
 
 
 def readable_sentences(chunk: Chunk) -> list[tuple[int, int, str]]:

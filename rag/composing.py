@@ -11,16 +11,19 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rag.answerability import load_parameters
 from rag.citations import cite_span
+from rag.comparison import compared_subjects, names_subject
 from rag.config import Settings
 from rag.drafts import is_refusal, split_drafts
 from rag.errors import GeneratorError
-from rag.extraction import EXTRACTIVE, extract_units, statement_text
+from rag.extraction import EXTRACTIVE, Asked, extract_units, statement_text
 from rag.generation import Generators
 from rag.guarding import guard
 from rag.retrieval import Retriever
+from rag.text import bigrams
 from rag.types import Answer, SearchResult, Section, Statement
 from rag.verification import Verified, Verifier
 
@@ -101,8 +104,7 @@ class Composer:
 
     def _extract(self, result: SearchResult) -> Verified:
         snapshot = self.retriever.snapshot
-        _, tokens = self.retriever.embed(result.search_question)
-        units = extract_units(snapshot, tokens, result.hits, self._sections_of(result))
+        units = extract_units(snapshot, self._ask(result), result.hits, self._sections_of(result))
         statements = []
         citations = []
         for number, unit in enumerate(units, start=1):
@@ -112,6 +114,18 @@ class Composer:
             )
             statements.append(Statement(statement_text(unit), (number,), support=1.0))
         return Verified(tuple(statements), tuple(citations))
+
+    def _ask(self, result: SearchResult) -> Asked:
+        aliases = self.retriever.aliases
+        question = result.search_question
+        vector, tokens = self.retriever.embed(question)
+        names = aliases.expansions(question)
+        terms = [*bigrams(question), *(term for name in names for term in bigrams(name))]
+        sides = tuple(
+            partial(names_subject, subject=subject, aliases=aliases)
+            for subject in compared_subjects(result.question)
+        )
+        return Asked(vector, tokens, frozenset(terms), sides)
 
     def _sections_of(self, result: SearchResult) -> list[Section]:
         doc_ids = dict.fromkeys(hit.chunk.doc_id for hit in result.hits)

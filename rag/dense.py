@@ -54,6 +54,11 @@ class FaissIndex:
         rows: Matrix = self._index.reconstruct_n(0, self.size)
         return rows
 
+    def rows(self, span: slice) -> Matrix:
+        """Some rows again, shape (length of the span, dim)."""
+        rows: Matrix = self._index.reconstruct_n(span.start, span.stop - span.start)
+        return rows
+
     def search(self, query: Matrix, candidate_k: int) -> tuple[Matrix, npt.NDArray[np.int64]]:
         """Scores and rows of the nearest, best first, shape (queries, min(candidate_k, size))."""
         scores, rows = self._index.search(query, min(candidate_k, self.size))

@@ -6,22 +6,34 @@ gives its sentences. How well a text is met in a unit is told by the token vecto
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.chunking import readable_sentences
+from rag.chunking import readable_sentences, unit_numbers
 from rag.protocols import Matrix
 from rag.snapshot import Snapshot
 from rag.text import normalize_for_search
 from rag.types import Block, Hit, Section
 
-MAX_UNIT_CHARS = 220
-MAX_CHILDREN_CHARS = 360
+MAX_UNIT_CHARS = 160
+MAX_CHILDREN_CHARS = 500
 CONTEXT_SHARE = 0.9
 """A token met in what names the subject counts this much of one met in the unit itself."""
+LEAD_IN = re.compile(
+    r"(?:次|以下)の?(?:とおり|通り|ように|表).{0,12}$"
+    r"|(?:次|以下)の[0-9０-９一二三四五六七八九十 ]{1,3}(?:つ|点|種類|項目).{0,12}$"
+    r"|表に(?:示す|まとめ).{0,6}$|[:：]$"
+)
+"""What only announces a list or a table."""
+ANNOUNCES = re.compile(
+    LEAD_IN.pattern + r"|次の[^。、]{1,24}。?$|(?:つ|種類|点)(?:が|は)?(?:ある|あります|です)。?$"
+)
+"""What may be about the list right below it."""
+_LISTED = re.compile(r"[-*+|•・●〇○■□◆◇▶※]|[(（]?[0-9０-９①-⑳]{1,2}[.)．）、]")
 Mask = npt.NDArray[np.bool_]
 
 
@@ -31,7 +43,8 @@ class Unit:
 
     `path` is what it stands under: title, headings, and the bullet or table header that owns it.
     `children` are the texts of what it owns, up to `children_end` (0 without children). `own` and
-    `context` tell which of the chunk's tokens are its own, and which name its subject.
+    `context` tell which of the chunk's tokens are its own, and which name its subject; `vectors`,
+    which of the vector leg's units of the chunk it is part of.
     """
 
     hit: Hit
@@ -41,6 +54,7 @@ class Unit:
     path: tuple[str, ...]
     own: Mask
     context: Mask
+    vectors: tuple[int, ...] = ()
     children: tuple[str, ...] = ()
     children_end: int = 0
 
@@ -60,6 +74,8 @@ class _Sentence:
     end: int
     text: str
     block: int
+    listed: bool
+    vector: int
 
 
 def sections_of(hit: Hit, sections: Sequence[Section]) -> list[Section]:
@@ -86,6 +102,9 @@ def units_of(snapshot: Snapshot, hit: Hit, sections: Sequence[Section]) -> list[
     units: list[Unit] = []
     for group in _group(sentences):
         kept = [s for s in group if normalize_for_search(s.text) not in headings]
+        children = _children(kept[-1], blocks, sentences) if kept else []
+        while len(kept) > 1 and not children and LEAD_IN.search(kept[-1].text):
+            kept.pop()  # it announces what stands elsewhere
         if not kept:
             continue
         path = (chunk.title, *_path_at(sections, kept[0].start, chunk.headings))
@@ -97,7 +116,6 @@ def units_of(snapshot: Snapshot, hit: Hit, sections: Sequence[Section]) -> list[
         own = np.zeros(len(starts), dtype=bool)
         for sentence in group:
             own |= (starts >= sentence.left) & (starts < sentence.right)
-        children = _children(kept[-1], blocks, sentences)
         units.append(
             Unit(
                 hit,
@@ -107,7 +125,8 @@ def units_of(snapshot: Snapshot, hit: Hit, sections: Sequence[Section]) -> list[
                 path,
                 own,
                 context,
-                tuple(child.text for child in children),
+                tuple(dict.fromkeys(sentence.vector for sentence in kept)),
+                _items(children),
                 children[-1].end if children else 0,
             )
         )
@@ -124,15 +143,24 @@ def met_tokens(snapshot: Snapshot, unit: Unit, query: Matrix, context: bool = Tr
     return np.maximum(own, subject, out=own)
 
 
+def vector_similarity(snapshot: Snapshot, unit: Unit, query: Matrix) -> float:
+    """Cosine of a question with the best of the vector leg's units that the unit is part of."""
+    rows = snapshot.dense.units.rows(snapshot.dense.span(snapshot.row_of[unit.hit.chunk.chunk_id]))
+    return max((float(rows[number] @ query) for number in unit.vectors), default=0.0)
+
+
 def _sentences(hit: Hit, blocks: Sequence[Block], body_start: int) -> list[_Sentence]:
     found: list[_Sentence] = []
     position = body_start
-    for start, end, text in readable_sentences(hit.chunk):
+    readable = readable_sentences(hit.chunk)
+    for (start, end, text), vector in zip(readable, unit_numbers(readable), strict=True):
         first = hit.chunk.start_index + start
         block = _block_at(blocks, first)
         last = hit.chunk.start_index + end
-        found.append(_Sentence(position, position + len(text), first, last, text, block))
-        position += len(text) + 1
+        listed = bool(_LISTED.match(hit.chunk.text, start))
+        right = position + len(text)
+        found.append(_Sentence(position, right, first, last, text, block, listed, vector))
+        position = right + 1
     return found
 
 
@@ -152,25 +180,41 @@ def _group(sentences: Sequence[_Sentence]) -> Iterator[list[_Sentence]]:
 def _children(
     last: _Sentence, blocks: Sequence[Block], sentences: Sequence[_Sentence]
 ) -> list[_Sentence]:
-    """The sentences right below that the block of `last` owns, as far as they are in the hit."""
-    if last.block < 0:
-        return []
-    parent = blocks[last.block]
+    """The sentences right below that the block of `last` owns, or the list it announces."""
+    announced = bool(ANNOUNCES.search(last.text))
     children: list[_Sentence] = []
     for sentence in sentences:
         if sentence.start <= last.start:
             continue
-        inside = sentence.end - last.end <= MAX_CHILDREN_CHARS
-        block = blocks[sentence.block] if sentence.block >= 0 else None
-        owned = block is not None and any(
-            parent.start_index <= owner.start_index < parent.end_index
-            and block.start_index > owner.start_index
-            for owner in block.owners
+        listed = announced and (
+            sentence.listed or (children and sentence.block == children[-1].block)
         )
-        if not (inside and owned):
+        if not listed and not _owns(blocks, last, sentence):
+            break
+        if sentence.end - last.end > MAX_CHILDREN_CHARS:
             break
         children.append(sentence)
     return children
+
+
+def _items(children: Sequence[_Sentence]) -> tuple[str, ...]:
+    """The texts of children, those of one block together."""
+    blocks: dict[int, list[str]] = {}
+    for child in children:
+        blocks.setdefault(child.block if child.block >= 0 else -1 - child.start, []).append(
+            child.text
+        )
+    return tuple(" ".join(texts) for texts in blocks.values())
+
+
+def _owns(blocks: Sequence[Block], parent: _Sentence, child: _Sentence) -> bool:
+    if parent.block < 0 or child.block < 0:
+        return False
+    owner, block = blocks[parent.block], blocks[child.block]
+    return any(
+        owner.start_index <= own.start_index < min(owner.end_index, block.start_index)
+        for own in block.owners
+    )
 
 
 def _block_at(blocks: Sequence[Block], index: int) -> int:

@@ -39,6 +39,7 @@ ORDER = (
     "aliases",
     "answerability",
     "retrieval",
+    "comparison",
     "citations",
     "units",
     "extraction",
