@@ -12,9 +12,10 @@ from rag.comparison import compared_subjects, with_both_sides
 from rag.composing import Composer
 from rag.config import Settings
 from rag.embedding import open_embedder
+from rag.embedding_run import Report
 from rag.errors import NotFoundError
 from rag.generation import Generators
-from rag.indexing import Report, build_snapshot, fresh_snapshot
+from rag.indexing import build_snapshot, fresh_snapshot
 from rag.parsing import parse_document
 from rag.protocols import Embedder
 from rag.retrieval import Retriever

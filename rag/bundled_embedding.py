@@ -1,25 +1,15 @@
-"""Texts → unit vectors and token vectors with the bundled model.
-
-Questions and small batches go through ONNX Runtime; a large batch on a machine with matrix
-hardware goes through torch, whose slow start pays then.
-"""
+"""Texts → unit vectors and token vectors with the bundled model."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
-from rag.bundled_forward import (
-    Forward,
-    Ids,
-    States,
-    has_matrix_hardware,
-    open_onnx,
-    open_torch_process,
-)
+from rag.bundled_bulk import Engines, Openers, map_side_by_side
+from rag.bundled_forward import Forward, Ids, States, open_onnx
 from rag.bundled_model import (
     FORMAT_VERSION,
     MAX_TOKENS,
@@ -32,15 +22,11 @@ from rag.bundled_model import (
 from rag.bundled_tokenizer import EOS_ID, PAD_ID, BundledTokenizer, Encoding
 from rag.bundled_weights import SOURCE_SHA256
 from rag.errors import ModelError
-from rag.protocols import Matrix, Progress, TokenVectors
+from rag.protocols import EmbedPassages, Matrix, Progress, TokenVectors
 
 DIM = 384
 BATCH_TOKENS = 1024
 """Tokens of one batch, padding included: larger ones leave the processor's cache and are slower."""
-BULK_TOKENS = 60_000
-"""From here on starting torch (5 s) pays on matrix hardware."""
-MIN_BULK_COSINE = 0.999
-"""Torch is used only where its vectors stay this close to ONNX Runtime's."""
 
 
 def open_bundled_embedder(name: str, progress: Progress | None = None) -> BundledEmbedder:
@@ -54,25 +40,21 @@ def open_bundled_embedder(name: str, progress: Progress | None = None) -> Bundle
             f"embedding model {name!r}: its prepared files do not open ({error}); "
             f"delete the folder {folder} and try again"
         ) from error
-    return BundledEmbedder(name, tokenizer, forward, lambda: open_torch_process(folder))
+    return BundledEmbedder(name, tokenizer, forward, Openers.of(folder, folder / ONNX_FILE))
 
 
 class BundledEmbedder:
     """The default Embedder; may be shared between threads."""
 
     def __init__(
-        self,
-        name: str,
-        tokenizer: BundledTokenizer,
-        forward: Forward,
-        open_bulk: Callable[[], AbstractContextManager[Forward]],
+        self, name: str, tokenizer: BundledTokenizer, forward: Forward, openers: Openers
     ) -> None:
         self.name = name
         self.dim = DIM
         self.max_tokens = MAX_TOKENS
         self.tokenizer = tokenizer
         self.forward = forward
-        self.open_bulk = open_bulk
+        self.openers = openers
 
     @property
     def fingerprint(self) -> str:
@@ -87,62 +69,49 @@ class BundledEmbedder:
 
     def embed_queries(self, texts: Sequence[str]) -> tuple[Matrix, list[TokenVectors]]:
         """See Embedder."""
-        return self._embed(QUERY_PREFIX, texts, None)
+        with Engines(self.forward, self.openers) as engines:
+            return self._embed(QUERY_PREFIX, texts, engines, None)
 
     def embed_passages(
         self, texts: Sequence[str], progress: Progress | None = None
     ) -> tuple[Matrix, list[TokenVectors]]:
         """See Embedder."""
-        return self._embed(PASSAGE_PREFIX, texts, progress)
-
-    def _embed(
-        self, prefix: str, texts: Sequence[str], progress: Progress | None
-    ) -> tuple[Matrix, list[TokenVectors]]:
-        """Unit rows and token vectors of `prefix` + each text, in the order of `texts`."""
-        encodings = [_cut(found) for found in self.tokenizer.encode([prefix + t for t in texts])]
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        token_vectors: dict[int, TokenVectors] = {}
-        lengths = [len(encoding.ids) for encoding in encodings]
-        groups = list(group_by_length(lengths, BATCH_TOKENS))
-        sample = [encodings[row] for row in groups[0]] if groups else []
-        with self._choose_forward(sample, sum(lengths)) as forward:
-            for rows in groups:
-                states = forward(*_pad([encodings[row] for row in rows]))
-                for row, own in zip(rows, states, strict=True):
-                    vectors[row], token_vectors[row] = _pool(own, encodings[row], len(prefix))
-                if progress:
-                    progress(len(token_vectors), len(texts))
-        return unit_rows(vectors), [token_vectors[row] for row in range(len(texts))]
+        with self.bulk() as embed_passages:
+            return embed_passages(texts, progress)
 
     @contextmanager
-    def _choose_forward(self, batch: Sequence[Encoding], total_tokens: int) -> Iterator[Forward]:
-        """Torch for a large load where it is faster, if it agrees on `batch`; else ONNX."""
-        if total_tokens < BULK_TOKENS or not has_matrix_hardware():
-            yield self.forward
-            return
-        with self.open_bulk() as bulk:
-            yield self._guard(bulk) if self._agrees(bulk, *_pad(batch)) else self.forward
+    def bulk(self) -> Iterator[EmbedPassages]:
+        """See Embedder."""
+        with Engines(self.forward, self.openers) as engines:
+            yield lambda texts, progress: self._embed(PASSAGE_PREFIX, texts, engines, progress)
 
-    def _agrees(self, bulk: Forward, ids: Ids, mask: Ids) -> bool:
-        """Whether `bulk` works and gives these texts the vectors they should have."""
-        try:
-            states = bulk(ids, mask)
-        except (OSError, EOFError, ValueError):
-            return False
-        masked = np.stack([states, self.forward(ids, mask)]) * mask[..., None]
-        vectors, expected = (unit_rows(sums) for sums in masked.sum(axis=2, dtype=np.float32))
-        return bool((vectors * expected).sum(axis=1).min() >= MIN_BULK_COSINE)
+    def _embed(
+        self, prefix: str, texts: Sequence[str], engines: Engines, progress: Progress | None
+    ) -> tuple[Matrix, list[TokenVectors]]:
+        """Unit rows and token vectors of `prefix` + each text, in the order of `texts`."""
+        if not texts:
+            return np.zeros((0, self.dim), np.float32), []
+        encodings = [_cut(found) for found in self.tokenizer.encode([prefix + t for t in texts])]
+        lengths = [len(encoding.ids) for encoding in encodings]
+        groups = list(group_by_length(lengths, BATCH_TOKENS))
+        engine = engines.choose(sum(lengths), _pad([encodings[row] for row in groups[0]]))
 
-    def _guard(self, bulk: Forward) -> Forward:
-        """`bulk`, and ONNX from the batch on at which it fails."""
+        def embed_group(rows: Sequence[int]) -> list[tuple[int, Matrix, TokenVectors]]:
+            own = [encodings[row] for row in rows]
+            states = engine.forward(*_pad(own))
+            return [
+                (r, *_pool(s, e, len(prefix))) for r, s, e in zip(rows, states, own, strict=True)
+            ]
 
-        def forward(ids: Ids, mask: Ids) -> States:
-            try:
-                return bulk(ids, mask)
-            except (OSError, EOFError, ValueError):
-                return self.forward(ids, mask)
-
-        return forward
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        token_vectors: dict[int, TokenVectors] = {}
+        done = 0
+        for found in map_side_by_side(embed_group, groups, engine.workers):
+            for row, vectors[row], token_vectors[row] in found:
+                done += lengths[row]
+            if progress:
+                progress(done, sum(lengths))
+        return unit_rows(vectors), [token_vectors[row] for row in range(len(texts))]
 
 
 def _cut(encoding: Encoding) -> Encoding:

@@ -25,7 +25,7 @@ from rag.bundled_weights import (
 from rag.errors import ModelError
 from rag.protocols import Progress
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Counts up whenever another file, or another content, is written below."""
 
 FOLDER_NAME = f"e5-small-v{FORMAT_VERSION}"

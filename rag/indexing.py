@@ -18,11 +18,12 @@ from filelock import FileLock
 from rag.chunking import CHUNKING_VERSION, ChunkLimits, chunk_document, embedding_text, unit_texts
 from rag.config import Settings
 from rag.dense import DenseIndex
+from rag.embedding_run import Embedded, EmbeddingStore, Report, embed_in_slices
 from rag.errors import IndexWriteError, SnapshotError
 from rag.late_interaction import TokenIndex
 from rag.lexical import BM25Index
 from rag.loading import Corpus, load_corpus
-from rag.protocols import Embedder, Matrix, TokenVectors
+from rag.protocols import Embedder, TokenVectors
 from rag.snapshot import (
     SCHEMA_VERSION,
     Manifest,
@@ -36,11 +37,8 @@ from rag.snapshot import (
 from rag.text import TEXT_VERSION, bigrams, words
 from rag.types import Chunk, Document
 
-Report = Callable[[str, int, int], None]
-"""Called with (stage, done, total); progress.LABELS names the stages."""
-
-SLICE = 4096
-"""Texts embedded at a time: bounds the memory their token vectors take."""
+PARTIAL = ".partial"
+"""Folder beside the snapshots: what an interrupted run had embedded."""
 
 
 def recipe_of(settings: Settings, embedder: Embedder) -> Recipe:
@@ -85,9 +83,11 @@ def fresh_snapshot(
         old = None if rebuild else _usable(settings.index, recipe)
         if old is not None and old.manifest.corpus_hash == found:  # another process was faster
             return old, corpus
-        snapshot = build_snapshot(corpus.documents, settings, embedder, report, old)
+        store = EmbeddingStore(settings.index / PARTIAL, embedder.fingerprint)
+        snapshot = build_snapshot(corpus.documents, settings, embedder, report, old, store)
         report("writing", 0, 1)
         snapshot = write_snapshot(settings.index, snapshot)
+        store.clear()
         report("writing", 1, 1)
     return snapshot, corpus
 
@@ -98,12 +98,14 @@ def build_snapshot(
     embedder: Embedder,
     report: Report,
     old: Snapshot | None = None,
+    store: EmbeddingStore | None = None,
 ) -> Snapshot:
-    """A snapshot in memory; vectors of texts that `old` holds are taken from it."""
+    """A snapshot in memory; vectors of texts that `old` or `store` holds are taken from it."""
     recipe = recipe_of(settings, embedder)
     chunks = _chunk_all(documents, settings, embedder, report, old)
     texts = [embedding_text(chunk) for chunk in chunks]
-    dense, tokens = _embed(chunks, texts, embedder, report, old)
+    embed = partial(embed_in_slices, embedder=embedder, report=report, store=store)
+    dense, tokens = _embed(chunks, texts, embed, embedder.dim, old)
     word_terms, bigram_terms = [], []
     for number, text in enumerate(texts):
         word_terms.append(words(text))
@@ -176,8 +178,8 @@ def _same(before: Document, now: Document) -> bool:
 def _embed(
     chunks: Sequence[Chunk],
     texts: Sequence[str],
-    embedder: Embedder,
-    report: Report,
+    embed: Callable[[Sequence[str]], Iterator[Embedded]],
+    dim: int,
     old: Snapshot | None,
 ) -> tuple[DenseIndex, TokenIndex]:
     """The two embedded legs; what `old` holds of the same texts is taken from it.
@@ -193,10 +195,10 @@ def _embed(
     rows = [known.get((text, *own)) for text, own in zip(texts, units, strict=True)]
     new = [number for number, row in enumerate(rows) if row is None]
     new_units = [text for n in new if units[n] != [texts[n]] for text in units[n]]
-    embedded = _in_slices([*new_units, *(texts[n] for n in new)], embedder, report)
+    embedded = embed([*new_units, *(texts[n] for n in new)])
     unit_vectors = iter([vector for vector, _ in itertools.islice(embedded, len(new_units))])
     old_vectors = old.dense.units.vectors() if old else None
-    vectors = [np.zeros((0, embedder.dim), dtype=np.float32)]
+    vectors = [np.zeros((0, dim), dtype=np.float32)]
 
     def tokens_in_order() -> Iterator[TokenVectors]:
         for row, own, text in zip(rows, units, texts, strict=True):
@@ -210,24 +212,9 @@ def _embed(
             vectors.append(np.stack(found))
             yield tokens
 
-    token_index = TokenIndex.build(tokens_in_order(), embedder.dim)
+    token_index = TokenIndex.build(tokens_in_order(), dim)
     counts = [len(own) for own in units]
     return DenseIndex.build(np.concatenate(vectors), counts), token_index
-
-
-def _in_slices(
-    texts: Sequence[str], embedder: Embedder, report: Report
-) -> Iterator[tuple[Matrix, TokenVectors]]:
-    """(vector, token vectors) of each text in order, never more than a slice of them in memory."""
-    report("embedding", 0, len(texts))
-    for start in range(0, len(texts), SLICE):
-        part = texts[start : start + SLICE]
-        done_before = partial(_report_embedded, report, start, len(texts))
-        yield from zip(*embedder.embed_passages(part, done_before), strict=True)
-
-
-def _report_embedded(report: Report, before: int, total: int, done: int, _: int) -> None:
-    report("embedding", before + done, total)
 
 
 def _open_if_any(index: Path, recipe: Recipe) -> Snapshot | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rag.indexing import Report
+from rag.embedding_run import Report
 
 LABELS = {
     "model": "モデルの準備 / preparing the model",

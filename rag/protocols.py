@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,10 @@ class TokenVectors:
     vectors: Matrix
     ids: Offsets
     starts: Offsets
+
+
+EmbedPassages = Callable[[Sequence[str], Progress | None], tuple[Matrix, list[TokenVectors]]]
+"""What `Embedder.bulk` opens; works as `Embedder.embed_passages`."""
 
 
 class Embedder(Protocol):
@@ -64,7 +69,11 @@ class Embedder(Protocol):
     def embed_passages(
         self, texts: Sequence[str], progress: Progress | None = None
     ) -> tuple[Matrix, list[TokenVectors]]:
-        """As `embed_queries`, for passages; `progress` is called with passages done and all."""
+        """As `embed_queries`, for passages; `progress` is called with the tokens done and all."""
+        ...
+
+    def bulk(self) -> AbstractContextManager[EmbedPassages]:
+        """`embed_passages` for many calls on end: what is slow to start starts once for all."""
         ...
 
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from rag.bundled_embedding import group_by_length, unit_rows
 from rag.bundled_tokenizer import clean_text
 from rag.config import DEFAULT_EMBEDDER
 from rag.errors import ModelError
-from rag.protocols import Embedder, Matrix, Progress, TokenVectors
+from rag.protocols import Embedder, EmbedPassages, Matrix, Progress, TokenVectors
 
 if TYPE_CHECKING:  # importing them takes seconds, which the default model never needs
     from sentence_transformers import SentenceTransformer
@@ -120,6 +121,10 @@ class SentenceTransformerEmbedder:
         with self.lock:
             return self._embed(self.passage_prefix, texts, progress)
 
+    def bulk(self) -> AbstractContextManager[EmbedPassages]:
+        """See Embedder; this model is in memory anyway."""
+        return nullcontext(self.embed_passages)
+
     def _count(self, texts: Sequence[str]) -> list[int]:
         if not texts:
             return []
@@ -137,6 +142,7 @@ class SentenceTransformerEmbedder:
         token_vectors: dict[int, TokenVectors] = {}
         lengths = [min(n, self.max_tokens) for n in self._count([prefix + t for t in texts])]
         budget = ACCELERATOR_BATCH_TOKENS if self.model.device.type != "cpu" else BATCH_TOKENS
+        done = 0
         for rows in group_by_length(lengths, budget):
             outputs: Any = self.model.encode(
                 [texts[row] for row in rows],
@@ -152,7 +158,8 @@ class SentenceTransformerEmbedder:
                     vectors[row : row + 1], NO_TOKEN, NO_TOKEN
                 )
             if progress:
-                progress(len(token_vectors), len(texts))
+                done += sum(lengths[row] for row in rows)
+                progress(done, sum(lengths))
         return vectors, [token_vectors[row] for row in range(len(texts))]
 
     def _token_vectors(

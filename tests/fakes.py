@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from rag import embedding
 from rag.config import Settings
-from rag.protocols import Matrix, Progress, TokenVectors
+from rag.protocols import EmbedPassages, Matrix, Progress, TokenVectors
 from rag.types import Chunk, Hit
 
 NOTES: Mapping[str, str] = {
@@ -81,6 +82,9 @@ class BigramEmbedder:
         if progress:
             progress(len(texts), len(texts))
         return self._embed(texts)
+
+    def bulk(self) -> AbstractContextManager[EmbedPassages]:
+        return nullcontext(self.embed_passages)
 
     def _embed(self, texts: Sequence[str]) -> tuple[Matrix, list[TokenVectors]]:
         vectors = np.zeros((len(texts), self.dim), np.float32)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag import bundled_embedding
+from rag import bundled_bulk, bundled_embedding
+from rag.bundled_bulk import Engine, Openers, map_side_by_side
 from rag.bundled_embedding import (
     BATCH_TOKENS,
     DIM,
@@ -23,7 +26,7 @@ from rag.bundled_embedding import (
     group_by_length,
     unit_rows,
 )
-from rag.bundled_forward import Forward, Ids, States
+from rag.bundled_forward import Forward, Ids, States, on_processor
 from rag.bundled_model import open_bundled_model
 from rag.bundled_tokenizer import BundledTokenizer, build_tokenizer, measure_pieces
 from rag.embedding import open_embedder
@@ -56,14 +59,19 @@ def one_hot(ids: Ids, mask: Ids) -> States:
     return np.eye(DIM, dtype=np.float32)[ids]
 
 
-def no_bulk() -> AbstractContextManager[Forward]:
+def no_torch() -> AbstractContextManager[Forward]:
     raise AssertionError("torch was opened")
 
 
+ALONE = Engine(one_hot)
+
+
 def tiny_embedder(
-    open_bulk: Callable[[], AbstractContextManager[Forward]] = no_bulk,
+    open_torch: Callable[[], AbstractContextManager[Forward]] = no_torch,
+    side_by_side: Engine = ALONE,
 ) -> BundledEmbedder:
-    return BundledEmbedder("tiny", tiny_tokenizer(), one_hot, open_bulk)
+    openers = Openers(lambda: side_by_side, open_torch)
+    return BundledEmbedder("tiny", tiny_tokenizer(), one_hot, openers)
 
 
 @pytest.mark.parametrize("text", TRICKY)
@@ -142,13 +150,14 @@ def test_offsets_count_code_points_where_text_is_not_unicode() -> None:
     assert tokens.starts[-1] == 2
 
 
-def test_progress_ends_with_all_passages() -> None:
+def test_progress_counts_the_tokens_of_all_passages() -> None:
     steps: list[tuple[int, int]] = []
     texts = ["ノートの答えを探す"] * (2 * BATCH_TOKENS // 10)
-    tiny_embedder().embed_passages(texts, lambda done, total: steps.append((done, total)))
+    embedder = tiny_embedder()
+    embedder.embed_passages(texts, lambda done, total: steps.append((done, total)))
     assert steps == sorted(steps)
     assert len(steps) > 1
-    assert steps[-1] == (len(texts), len(texts))
+    assert steps[-1] == (sum(embedder.count_tokens(texts)),) * 2
 
 
 @given(st.lists(st.integers(1, 600)))
@@ -191,12 +200,86 @@ def test_torch_is_used_only_where_it_pays_and_agrees(
         batches.append(len(ids))
         return bulk(ids, mask)
 
-    monkeypatch.setattr(bundled_embedding, "has_matrix_hardware", lambda: hardware)
-    monkeypatch.setattr(bundled_embedding, "BULK_TOKENS", 1000)
+    monkeypatch.setattr(bundled_bulk, "has_matrix_hardware", lambda: hardware)
+    monkeypatch.setattr(bundled_bulk, "TORCH_TOKENS", 1000)
     embedder = tiny_embedder(lambda: nullcontext(record))
     vectors, _ = embedder.embed_passages(["ノートの答え"] * texts)
     assert np.allclose(vectors, tiny_embedder().embed_passages(["ノートの答え"])[0])
     assert (len(batches) > 1) is used
+
+
+def test_torch_starts_once_for_many_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundled_bulk, "has_matrix_hardware", lambda: True)
+    monkeypatch.setattr(bundled_bulk, "TORCH_TOKENS", 1000)
+    opened: list[Forward] = []
+
+    @contextmanager
+    def open_torch() -> Iterator[Forward]:
+        opened.append(one_hot)
+        yield one_hot
+        opened.clear()
+
+    with tiny_embedder(open_torch).bulk() as embed_passages:
+        counts = [len(opened) for _ in range(4) if embed_passages(["ノートの答え"] * 50, None)]
+    assert counts[-1] == 1
+    assert counts == sorted(counts)
+    assert not opened
+
+
+def test_a_large_load_is_embedded_side_by_side_as_a_small_one_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bundled_bulk, "SIDE_BY_SIDE_TOKENS", 1000)
+    threads: set[str] = set()
+
+    def record(ids: Ids, mask: Ids) -> States:
+        threads.add(current_thread().name)
+        return one_hot(ids, mask)
+
+    texts = [text * (1 + number % 7) for number in range(120) for text in ("ノートの答え", TEXT)]
+    vectors, tokens = tiny_embedder(side_by_side=Engine(record, 3)).embed_passages(texts)
+    assert threads
+    assert current_thread().name not in threads
+    for text, vector, own in zip(texts, vectors, tokens, strict=True):
+        expected, (wanted,) = tiny_embedder().embed_passages([text])
+        assert np.allclose(vector, expected[0], atol=1e-6)
+        assert np.array_equal(own.ids, wanted.ids)
+
+
+def test_results_side_by_side_keep_their_order_and_wait_for_their_reader() -> None:
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        return item * item
+
+    results = map_side_by_side(work, range(100), 2)
+    assert next(results) == 0
+    assert len(started) <= 2 * 2  # two to a worker
+    assert list(results) == [item * item for item in range(1, 100)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failing_batch_is_told_and_ends_the_work(workers: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(map_side_by_side(lambda item: 1 // item, [2, 1, 0, 1], workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux binds threads to processors")
+def test_a_thread_is_on_one_processor_only_while_it_computes() -> None:
+    before = os.sched_getaffinity(0)
+    processor = min(before)
+
+    def look(ids: Ids, mask: Ids) -> States:
+        assert os.sched_getaffinity(0) == {processor}
+        return one_hot(ids, mask)
+
+    ids = np.array([[5, 2]])
+    assert np.array_equal(on_processor(processor, look)(ids, ids), one_hot(ids, ids))
+    assert os.sched_getaffinity(0) == before
+    with pytest.raises(AttributeError):
+        on_processor(processor, lambda ids, mask: ids.nothing)(ids, ids)  # type: ignore[attr-defined]
+    assert os.sched_getaffinity(0) == before
 
 
 def test_the_fingerprint_changes_with_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +343,7 @@ def bundled() -> Embedder:
 
 @pytest.fixture(scope="module")
 def torch_forward(bundled: BundledEmbedder) -> Iterator[Forward]:
-    with bundled.open_bulk() as forward:
+    with bundled.openers.torch() as forward:
         yield forward
 
 
@@ -313,7 +396,7 @@ def test_both_paths_and_the_prepared_folder_give_the_same(
     folder = open_embedder(str(prepared))
     assert (folder.dim, folder.max_tokens) == (bundled.dim, bundled.max_tokens)
     assert folder.count_tokens(texts) == bundled.count_tokens(texts)
-    torch_path = BundledEmbedder("torch", bundled.tokenizer, torch_forward, no_bulk)
+    torch_path = BundledEmbedder("torch", bundled.tokenizer, torch_forward, bundled.openers)
     for other, closeness in ((folder, 0.99999), (torch_path, 0.999)):
         for verb in ("embed_queries", "embed_passages"):
             expected, expected_tokens = getattr(bundled, verb)(texts)

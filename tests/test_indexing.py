@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from rag import indexing
+from rag import embedding_run, indexing
 from rag.aliases import Aliases
 from rag.chunking import embedding_text, unit_texts
 from rag.config import Settings
+from rag.embedding_run import FRAME_CHARS
 from rag.errors import EmptyCorpusError, IndexCorruptError, IndexMismatchError, IndexWriteError
 from rag.indexing import (
+    PARTIAL,
     build_snapshot,
     corpus_hash,
     fresh_snapshot,
@@ -22,6 +25,7 @@ from rag.indexing import (
     recipe_of,
 )
 from rag.loading import make_document
+from rag.protocols import Matrix, Progress, TokenVectors
 from rag.retrieval import Retriever
 from rag.snapshot import Snapshot
 from rag.types import Document
@@ -167,18 +171,85 @@ def test_notes_are_embedded_a_slice_at_a_time_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, embedded = refresh(make_settings(tmp_path / "whole"))
-    monkeypatch.setattr(indexing, "SLICE", 3)
+    monkeypatch.setattr(embedding_run, "SLICE", 3)
     sliced, again = refresh(make_settings(tmp_path / "sliced"))
     assert again == embedded
     assert_same_notes(sliced, whole)
 
 
-def test_progress_of_embedding_ends_with_all_texts(tmp_path: Path) -> None:
+def test_progress_of_embedding_counts_characters_to_the_end(tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     embedder = BigramEmbedder()
     fresh_snapshot(make_settings(tmp_path), embedder, lambda *step: seen.append(step))
-    assert ("embedding", len(embedder.passages), len(embedder.passages)) in seen
+    steps = [step for step in seen if step[0] == "embedding"]
+    work = sum(len(text) + FRAME_CHARS for text in embedder.passages)
+    assert (steps[0], steps[-1]) == (("embedding", 0, work), ("embedding", work, work))
+    assert steps == sorted(steps)
     assert [stage for stage, done, total in seen if done == total][-1] == "writing"
+
+
+class StoppedEmbedder(BigramEmbedder):
+    """Is interrupted at the call with that number."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def embed_passages(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> tuple[Matrix, list[TokenVectors]]:
+        self.calls -= 1
+        if not self.calls:
+            raise KeyboardInterrupt
+        return super().embed_passages(texts, progress)
+
+
+def stop_indexing(settings: Settings, calls: int) -> list[str]:
+    """An indexing run that is interrupted; what it had embedded."""
+    embedder = StoppedEmbedder(calls)
+    with pytest.raises(KeyboardInterrupt):
+        fresh_snapshot(settings, embedder, silent)
+    return embedder.passages
+
+
+def test_an_interrupted_run_is_taken_up_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, embedded = refresh(make_settings(tmp_path / "whole"))
+    monkeypatch.setattr(embedding_run, "SLICE", 1)
+    settings = make_settings(tmp_path / "stopped")
+    before = stop_indexing(settings, calls=3)
+    assert before == embedded[:2]
+    snapshot, after = refresh(settings)
+    assert before + after == embedded
+    assert_same_notes(snapshot, whole)
+    assert np.allclose(snapshot.tokens.scales, whole.tokens.scales, rtol=1e-6)
+    assert np.array_equal(snapshot.tokens.codes, whole.tokens.codes)
+    assert not (settings.index / PARTIAL).exists()
+
+
+def test_a_damaged_or_foreign_remainder_is_embedded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, embedded = refresh(make_settings(tmp_path / "whole"))
+    monkeypatch.setattr(embedding_run, "SLICE", 1)
+    settings = make_settings(tmp_path / "stopped")
+    stop_indexing(settings, calls=3)
+    first, second = sorted((settings.index / PARTIAL).rglob("*.npz"))
+    first.write_bytes(b"")
+    second.write_bytes(second.read_bytes()[:200])
+    assert refresh(settings)[1] == embedded
+
+
+def test_another_model_takes_nothing_from_an_interrupted_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding_run, "SLICE", 1)
+    settings = make_settings(tmp_path)
+    before = stop_indexing(settings, calls=3)
+    other = BigramEmbedder(fingerprint="another")
+    fresh_snapshot(settings, other, silent)
+    assert other.passages[: len(before)] == before
 
 
 def test_another_model_chunking_or_tokenizer_is_refused(

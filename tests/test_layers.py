@@ -33,6 +33,7 @@ ORDER = (
     "late_interaction",
     "snapshot_files",
     "snapshot",
+    "embedding_run",
     "indexing",
     "fusion",
     "reranking",
