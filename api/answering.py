@@ -91,8 +91,9 @@ class Readiness:
         raise self._error or NotReadyError("the index and the model are being opened")
 
 
-def current_assistant(request: Request) -> Answering:
+async def current_assistant(request: Request) -> Answering:
     """The assistant of the application that got the request."""
+    # A coroutine, for FastAPI hands every plain function to another thread.
     return cast(Readiness, request.app.state.readiness).assistant
 
 

@@ -82,7 +82,7 @@ class CountRequests:
             self.metrics.request_seconds.labels(route).observe(time.perf_counter() - began)
 
 
-def current_metrics(request: Request) -> Metrics:
+async def current_metrics(request: Request) -> Metrics:
     """The counters of the application that got the request."""
     return cast(Metrics, request.app.state.metrics)
 

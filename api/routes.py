@@ -32,7 +32,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/api", responses=ERRORS)
 
 
-def feedback_store(request: Request) -> FeedbackStore:
+async def feedback_store(request: Request) -> FeedbackStore:
     """The store of the application that got the request."""
     return cast(FeedbackStore, request.app.state.feedback)
 

@@ -60,7 +60,8 @@ class Aliases:
         folded = normalize_for_search(question)
         found: dict[str, None] = {}
         for group in self.groups:
-            named = [name.stands_in(folded) for name in group]
+            # Hardly any name occurs: looking for the characters alone is quick.
+            named = [name.folded in folded and name.stands_in(folded) for name in group]
             if any(named):
                 others = zip(group, named, strict=True)
                 found.update({name.text: None for name, stands in others if not stands})

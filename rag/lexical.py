@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -60,10 +62,17 @@ class BM25Index:
             starts[number + 1] = position
         return cls({term: n for n, term in enumerate(ordered)}, starts, rows, weights, size)
 
+    def span(self, term: str) -> tuple[int, int]:
+        """(start, end) of a term's chunks in the flat arrays; nothing for an unknown term."""
+        number = self.terms.get(term)
+        if number is None:
+            return 0, 0
+        return int(self.starts[number]), int(self.starts[number + 1])
+
     def document_frequency(self, term: str) -> int:
         """In how many chunks a term stands."""
-        number = self.terms.get(term)
-        return 0 if number is None else int(self.starts[number + 1] - self.starts[number])
+        start, end = self.span(term)
+        return end - start
 
     def idf(self, term: str) -> float:
         """How much a term tells; a term in no chunk tells the most."""
@@ -71,29 +80,26 @@ class BM25Index:
 
     def scores(self, query: Mapping[str, float]) -> Matrix:
         """BM25 of every chunk, shape (size,), for query terms with their weights."""
-        scores = np.zeros(self.size, dtype=np.float32)
-        for term, weight in query.items():
-            number = self.terms.get(term)
-            if number is not None:
-                span = slice(int(self.starts[number]), int(self.starts[number + 1]))
-                scores[self.rows[span]] += weight * self.weights[span]
-        return scores
+        found = [(*self.span(term), weight) for term, weight in query.items() if term in self.terms]
+        if not found:
+            return np.zeros(self.size, dtype=np.float32)
+        rows = np.concatenate([self.rows[start:end] for start, end, _ in found])
+        weights = np.concatenate([weight * self.weights[start:end] for start, end, weight in found])
+        return np.bincount(rows, weights, self.size).astype(np.float32)
 
     def coverage(self, query: Iterable[str], row: int) -> float:
         """Share of the question's IDF mass whose terms stand in one chunk, 0–1."""
         found = total = 0.0
         for term in set(query):
-            weight = self.idf(term)
+            start, end = self.span(term)
+            weight = idf(end - start, self.size)
             total += weight
-            number = self.terms.get(term)
-            if number is not None:
-                span = self.rows[int(self.starts[number]) : int(self.starts[number + 1])]
-                position = int(np.searchsorted(span, row))
-                if position < len(span) and span[position] == row:
-                    found += weight
+            position = bisect.bisect_left(self.rows, row, start, end)
+            if position < end and self.rows[position] == row:
+                found += weight
         return found / total if total else 0.0
 
 
 def idf(document_frequency: int, size: int) -> float:
     """Lucene's IDF, never negative: ln(1 + (N − n + 0.5) / (n + 0.5))."""
-    return float(np.log1p((size - document_frequency + 0.5) / (document_frequency + 0.5)))
+    return math.log1p((size - document_frequency + 0.5) / (document_frequency + 0.5))
