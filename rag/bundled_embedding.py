@@ -94,11 +94,11 @@ class BundledEmbedder:
         encodings = [_cut(found) for found in self.tokenizer.encode([prefix + t for t in texts])]
         lengths = [len(encoding.ids) for encoding in encodings]
         groups = list(group_by_length(lengths, BATCH_TOKENS))
-        engine = engines.choose(sum(lengths), _pad([encodings[row] for row in groups[0]]))
+        engine = engines.choose(sum(lengths), pad([encodings[row] for row in groups[0]]))
 
         def embed_group(rows: Sequence[int]) -> list[tuple[int, Matrix, TokenVectors]]:
             own = [encodings[row] for row in rows]
-            states = engine.forward(*_pad(own))
+            states = engine.forward(*pad(own))
             return [
                 (r, *_pool(s, e, len(prefix))) for r, s, e in zip(rows, states, own, strict=True)
             ]
@@ -134,7 +134,7 @@ def group_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[
         yield rows
 
 
-def _pad(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:
+def pad(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:
     """Ids and mask as rectangles, as wide as the longest."""
     shape = (len(encodings), max(len(encoding.ids) for encoding in encodings))
     ids, mask = np.full(shape, PAD_ID, np.int64), np.zeros(shape, np.int64)

@@ -1,0 +1,1 @@
+"""How fast Kotae is, measured on this machine."""
