@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -17,6 +17,7 @@ from api.feedback import FeedbackStore
 from api.messages import API_DESCRIPTION
 from api.metrics import CountRequests, Metrics
 from api.security import BodyLimit, SecurityHeaders
+from api.slack import open_slack_events
 from api.templating import FOLDER
 from rag.config import Settings
 
@@ -29,7 +30,8 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if assistant is None:
             readiness.open_in_background(settings)
-        yield
+        async with slack or nullcontext():
+            yield
 
     app = FastAPI(
         title="Kotae",
@@ -45,9 +47,12 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
     app.state.readiness = readiness
     app.state.feedback = FeedbackStore(settings.index)
     app.state.metrics = metrics
+    app.state.slack = slack = open_slack_events(settings, readiness, app.state.feedback, metrics)
     add_error_handlers(app)
     for router in (routes.router, chat_completions.router, health.router, pages.router):
         app.include_router(router)
+    if slack:
+        app.include_router(slack.router())
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     document_limit(app, settings.max_question_chars)
     # The last added is the outermost.

@@ -116,6 +116,26 @@ PAGE_TEXTS: Final[dict[str, str]] = {
 }
 """The chat page's own sentences, handed to its script; `{name}` is filled in there."""
 
+SLACK_TEXTS: Final[dict[str, str]] = {
+    "searching": "ノートを探しています…",
+    "writing": "（引用を確認しています…）",
+    "help": (
+        "ノートについて質問してください。\n"
+        "• チャンネルでは `@Kotae 質問`。続きは同じスレッドに、そのまま書けます。\n"
+        "• 私へのダイレクトメッセージでは、質問だけを書いてください。\n"
+        "• `/kotae 質問` の答えは、あなただけに見えます。"
+    ),
+    "quote": "「{quote}」",
+    "more_sources": "ほか {count} 件",
+    "good": "👍",
+    "bad": "👎",
+    "good_label": "役に立った",
+    "bad_label": "役に立たなかった",
+    "thanks_good": "評価を残しました。ありがとうございます。",
+    "thanks_bad": "評価を残しました。ノートと回答の改善に使います。",
+}
+"""What the Slack bot says besides answers."""
+
 
 def status_and_message(code: str) -> tuple[int, str]:
     """HTTP status and Japanese sentence of an error code."""

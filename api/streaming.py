@@ -53,8 +53,11 @@ async def ask_events(pieces: Iterator[Piece]) -> AsyncIterator[bytes]:
     yield _event("done", {})
 
 
-async def pieces_from_thread(pieces: Iterator[T]) -> AsyncIterator[T | None]:
-    """The pieces, each waited for in a thread; None when there was none for a while.
+async def pieces_from_thread(
+    pieces: Iterator[T], silence_seconds: float | None = None
+) -> AsyncIterator[T | None]:
+    """The pieces, each waited for in a thread; None when there was none for `silence_seconds`
+    (otherwise `PING_SECONDS`).
 
     If the reader goes away, the iterator is closed as soon as its thread is back.
     """
@@ -64,7 +67,7 @@ async def pieces_from_thread(pieces: Iterator[T]) -> AsyncIterator[T | None]:
         while True:
             if waiting is None:
                 waiting = asyncio.ensure_future(anyio.to_thread.run_sync(next, pieces, end))
-            done, _ = await asyncio.wait({waiting}, timeout=PING_SECONDS)
+            done, _ = await asyncio.wait({waiting}, timeout=silence_seconds or PING_SECONDS)
             if not done:
                 yield None
                 continue

@@ -1,4 +1,4 @@
-"""The `kotae` command: index, search, ask, serve, eval, doctor.
+"""The `kotae` command: index, search, ask, serve, eval, slack, doctor.
 
 Results go to stdout, progress and messages to stderr. Exit status: 0 done, 1 a gate or a check
 failed, 2 the user's mistake, told in one line.
@@ -141,6 +141,20 @@ def run_serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_slack(options: argparse.Namespace) -> int:
+    """Indexes, then answers in Slack until stopped."""
+    import asyncio
+
+    from api.slack import socket_runner
+
+    settings = _settings(options)
+    run = socket_runner(settings)  # what is missing shows before anything slow is done
+    assistant = _open(settings)
+    with suppress(asyncio.CancelledError):  # SIGTERM
+        asyncio.run(run(assistant, _say))
+    return 0
+
+
 def run_evaluation(options: argparse.Namespace) -> int:
     """Scores the gold questions or a public set; status 1 when the gate fails."""
     # The one place where the library's command reaches for the harness above it.
@@ -181,6 +195,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "ask": run_ask,
     "serve": run_serve,
     "eval": run_evaluation,
+    "slack": run_slack,
     "doctor": run_doctor,
 }
 

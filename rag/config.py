@@ -78,6 +78,25 @@ class Settings(BaseSettings):
     max_answer_chars: int = Field(default=4000, ge=100, description="回答モデルの回答の最大文字数")
     host: str = Field(default="127.0.0.1", min_length=1, description="待ち受けるアドレス")
     port: int = Field(default=8000, ge=1, le=65535, description="待ち受けるポート")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="このサービスに外からつながるアドレス(Slackの引用リンクに使う)",
+    )
+    slack_bot_token: SecretStr | None = Field(
+        default=None, description="Slackのボットトークン(xoxb-)"
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        default=None, description="Slackの署名シークレット(HTTPで受けるとき)"
+    )
+    slack_app_token: SecretStr | None = Field(
+        default=None, description="Slackのアプリトークン(xapp-、ソケットモード)"
+    )
+    slack_api_url: str = Field(
+        default="https://slack.com/api/",
+        pattern=r"^https?://\S+$",
+        description="SlackのWeb API(GovSlackなど)",
+    )
 
     @field_validator("corpus", "index", "prompt")
     @classmethod

@@ -68,6 +68,8 @@ def build_parser() -> OneLineParser:
     evaluate.add_argument("--report", type=Path, metavar="DIR", help="write index.html and exports")
     evaluate.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
+    _command(commands, "slack", "answer in Slack, over a socket that needs no public address")
+
     doctor = _command(commands, "doctor", "tell what is wrong, and what to do")
     doctor.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser

@@ -27,7 +27,7 @@ from tests.fakes import (
 from tests.test_snapshot import folder_of
 
 Run = Callable[..., tuple[int, str, str]]
-COMMANDS = ("index", "search", "ask", "serve", "eval", "doctor")
+COMMANDS = ("index", "search", "ask", "serve", "eval", "slack", "doctor")
 
 
 @pytest.fixture(autouse=True)
@@ -361,6 +361,25 @@ def test_every_command_of_the_parser_runs_something() -> None:
     (commands,) = [a.choices for a in build_parser()._actions if a.dest == "command"]
     assert commands is not None
     assert set(commands) == set(RUN) == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told"),
+    [
+        ({}, "KOTAE_SLACK_BOT_TOKEN is not set; docs/slack.md"),
+        ({"BOT": "xapp-1"}, "KOTAE_SLACK_BOT_TOKEN does not start with xoxb-"),
+        ({"BOT": "xoxb-1"}, "KOTAE_SLACK_APP_TOKEN is not set"),
+    ],
+)
+def test_a_missing_slack_token_is_told_before_anything_slow(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tokens: dict[str, str], told: str
+) -> None:
+    for name, token in tokens.items():
+        monkeypatch.setenv(f"KOTAE_SLACK_{name}_TOKEN", token)
+    status, out, err = run("slack")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"kotae: {told}")
+    assert err.count("\n") == 1
 
 
 def test_an_interrupt_ends_without_a_word(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from rag.config import Settings, load_settings
 from rag.errors import ConfigError
@@ -49,13 +49,23 @@ def test_every_setting_is_read_from_its_variable_and_the_file(
     default = getattr(Settings(), name)
     other = "40" if isinstance(default, int) else "0.9" if default is None else "other"
     other = OTHER.get(name, other)
+    other = "https://other.example" if name.endswith("_url") else other
     monkeypatch.setenv(f"KOTAE_{name.upper()}", other)
     changed = getattr(load_settings(), name)
-    assert str(changed) == other
+    shown = changed.get_secret_value() if isinstance(changed, SecretStr) else str(changed)
+    assert shown == other
     assert changed != default
     monkeypatch.delenv(f"KOTAE_{name.upper()}")
     write_toml(folder, f'{name} = "{other}"\n')
     assert getattr(load_settings(), name) == changed
+
+
+def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("slack_bot_token", "slack_app_token", "slack_signing_secret")
+    for name in names:
+        monkeypatch.setenv(f"KOTAE_{name.upper()}", "a-secret")
+    settings = load_settings()
+    assert "a-secret" not in f"{settings!r} {settings} {settings.model_dump_json()}"
 
 
 def test_every_setting_is_described_in_japanese() -> None:
