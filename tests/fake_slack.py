@@ -5,23 +5,27 @@ It refuses what Slack refuses (limits, methods it does not know) and remembers w
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import itertools
 import json
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse, Response
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 TOKEN = "xoxb-test"
+APP_TOKEN = "xapp-test"
 BOT_USER = "UBOT"
 BOT_ID = "BBOT"
 TEAM = "T1"
@@ -49,6 +53,9 @@ class FakeSlack:
         self.api = FastAPI()
         self.api.post("/api/{method}")(self._answer_call)
         self.api.post("/respond")(self._take_response)
+        self.api.websocket("/socket")(self._hold_socket)
+        self.envelopes: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.acknowledged: list[dict[str, Any]] = []
 
     def fail_next(
         self, method: str, status: int, error: str, headers: dict[str, str] | None = None
@@ -69,7 +76,8 @@ class FakeSlack:
             arguments = await request.json()
         else:
             arguments = dict(parse_qsl((await request.body()).decode()))
-        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+        token = APP_TOKEN if method == "apps.connections.open" else TOKEN
+        if request.headers.get("authorization") != f"Bearer {token}":
             return JSONResponse({"ok": False, "error": "invalid_auth"})
         self.calls.append(Call(method, arguments))
         if self.failures.get(method):
@@ -90,9 +98,38 @@ class FakeSlack:
             error = message_error(arguments)
             ts = arguments.get("ts", f"1900000000.{next(self._numbers):06}")
             return {"ok": False, "error": error} if error else {"ok": True, "ts": ts}
+        if method == "apps.connections.open":
+            return {"ok": True, "url": self.url.replace("http", "ws") + "/socket"}
         if method in ("reactions.add", "reactions.remove"):
             return {"ok": True}
         return {"ok": False, "error": "unknown_method"}
+
+    async def _hold_socket(self, socket: WebSocket) -> None:
+        """Sends what is put into `envelopes`, one after the other, and takes what comes back."""
+        await socket.accept()
+        await socket.send_json({"type": "hello", "num_connections": 1})
+
+        async def receive() -> None:
+            while True:
+                self.acknowledged.append(await socket.receive_json())
+
+        receiving = asyncio.ensure_future(receive())
+        try:
+            while not receiving.done():
+                with suppress(queue.Empty):
+                    await socket.send_json(self.envelopes.get_nowait())
+                await asyncio.sleep(0.01)
+        finally:
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+
+    def send_over_socket(self, event: dict[str, Any], retry: int = 0) -> str:
+        """Puts an event into the envelope of Socket Mode; gives the envelope's id."""
+        envelope_id = f"envelope-{next(self._numbers)}"
+        envelope = {"type": "events_api", "envelope_id": envelope_id, "payload": event}
+        how = {"accepts_response_payload": False, "retry_attempt": retry, "retry_reason": ""}
+        self.envelopes.put(envelope | how)
+        return envelope_id
 
     async def _take_response(self, request: Request) -> Response:
         message = await request.json()

@@ -403,6 +403,24 @@ def test_with_too_much_to_do_slack_is_asked_to_come_again(
     assert len(answered(client, slack, bot)) == 1
 
 
+def test_nothing_is_lost_while_slack_does_not_know_the_bot(
+    slack: FakeSlack, tmp_path: Path
+) -> None:
+    settings = Settings(
+        index=tmp_path,
+        slack_bot_token=SecretStr(TOKEN),
+        slack_signing_secret=SecretStr(SECRET),
+        slack_api_url=f"{slack.url}/api/",
+    )
+    app = create_app(settings, FakeAssistant())
+    event = slack.event(text=MENTION)
+    with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        slack.fail_next("auth.test", 503, "service_unavailable")
+        assert deliver(client, event).status_code == 503
+        assert deliver(client, event, retry=1).status_code == 200
+        assert len(answered(client, slack, app.state.slack.bot)) == 1
+
+
 def test_fifty_events_a_second_are_each_answered_once(
     client: httpx.Client, slack: FakeSlack, bot: SlackBot
 ) -> None:

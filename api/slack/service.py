@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from json import JSONDecodeError
 from types import TracebackType
@@ -17,6 +18,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_bolt.response import BoltResponse
+from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
@@ -30,6 +32,8 @@ from api.slack.bot import MAX_PENDING, SlackBot
 from api.slack.outbox import Outbox
 from api.slack.questions import plain_question, read_question
 from rag.config import Settings
+
+logger = logging.getLogger(__name__)
 
 COMMAND: Final = "/kotae"
 PATH: Final = "/slack/events"
@@ -52,7 +56,9 @@ class SlackService:
             client=self.client,
             # Without one every request over HTTP is refused; over a socket nothing is signed.
             signing_secret=_secret(settings.slack_signing_secret),
+            before_authorize=self.ask_to_come_again_unless_able,
         )
+        self._token_works = False
         listen(self.bolt, self.bot)
 
     async def __aenter__(self) -> Self:
@@ -69,6 +75,27 @@ class SlackService:
         await self.bot.close()
         if self.client.session:
             await self.client.session.close()
+
+    async def ask_to_come_again_unless_able(
+        self, body: dict[str, Any], next_: Callable[[], Awaitable[None]]
+    ) -> BoltResponse | None:
+        """Middleware: 503 makes Slack deliver again later. Nothing was taken yet, so nothing is
+        lost, whereas Bolt by itself drops a delivery when it cannot reach Slack."""
+        asks = body.get("type") == "event_callback" or "command" in body
+        if asks and not (self.bot.pending < MAX_PENDING and await self._check_token()):
+            return BoltResponse(status=503)
+        await next_()
+        return None
+
+    async def _check_token(self) -> bool:
+        """Whether Slack knows the bot; asked until it says so."""
+        if not self._token_works:
+            try:
+                await self.client.auth_test()
+                self._token_works = True
+            except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+                logger.error("Slack does not take the bot's token: %s", error)
+        return self._token_works
 
     def router(self) -> APIRouter:
         """The address that Slack delivers to."""
@@ -88,14 +115,6 @@ class SlackService:
 
 def listen(bolt: AsyncApp, bot: SlackBot) -> None:
     """Connects what Bolt has verified with the bot."""
-
-    @bolt.middleware
-    async def ask_to_come_again(next_: Any) -> BoltResponse | None:  # noqa: ANN401
-        # Nothing was taken yet, so Slack's next attempt is as good as the first.
-        if bot.pending >= MAX_PENDING:
-            return BoltResponse(status=503)
-        await next_()
-        return None
 
     async def hear(event: dict[str, Any], body: dict[str, Any], context: AsyncBoltContext) -> None:
         question = read_question(event, body.get("team_id", ""), context.bot_user_id)
