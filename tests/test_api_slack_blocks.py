@@ -126,8 +126,9 @@ def test_nothing_in_a_note_can_mention_people_or_make_a_link() -> None:
     assert any("題 &lt;!here&gt; ｜ &gt; 名" in label for _, label in links)
 
 
-def test_bold_of_markdown_loses_its_marks_only() -> None:
-    assert markup_of("これは**「重要」**です * 2") == "これは「重要」です * 2"
+def test_bold_of_markdown_loses_its_marks_and_lists_get_bullets() -> None:
+    assert markup_of("これは**「重要」**です * 2 - 1") == "これは「重要」です * 2 - 1"
+    assert markup_of("次のとおり\n- 一\n  - 二") == "次のとおり\n• 一\n  • 二"
 
 
 def test_a_link_without_an_address_is_its_label() -> None:

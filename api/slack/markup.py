@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+_BULLET: Final = re.compile(r"^( *)[-*] ", re.MULTILINE)
 _BOLD: Final = re.compile(r"\*\*(.+?)\*\*")
 
 _KEPT_WHOLE: Final = tuple(
@@ -30,11 +31,11 @@ def escape(text: str) -> str:
 
 
 def markup_of(text: str) -> str:
-    """Markdown of a statement, escaped; `**bold**` loses its marks.
+    """Markdown of a statement, escaped: bullets are •, and `**bold**` loses its marks.
 
     Slack's own bold needs a space on both sides, which Japanese does not have.
     """
-    return escape(_BOLD.sub(r"\1", text))
+    return escape(_BULLET.sub(r"\1• ", _BOLD.sub(r"\1", text)))
 
 
 def link(url: str | None, label: str) -> str:
