@@ -1,6 +1,7 @@
 """How often verification errs: statements of known truth, made from the gold questions.
 
-    python -m eval.support [--corpus DIR] [--index DIR] [--split tune|held|all] [--errors] [--fit]
+    python -m eval.support [--corpus DIR] [--index DIR] [--gold FILE… --statements FILE]
+                           [--split tune|held|all] [--errors] [--fit]
 
 Hand-written statements, true and false, stand in eval/statements/aws.jsonl. Made from the gold
 are: `verbatim` (the gold quote itself, true), `number_swap` (one of its numbers changed) and
@@ -65,9 +66,11 @@ class Case:
         return self.kind in TRUE_KINDS
 
 
-def make_cases(assistant: Assistant, questions: Sequence[GoldQuestion]) -> Iterator[Case]:
+def make_cases(
+    assistant: Assistant, questions: Sequence[GoldQuestion], statements: Path
+) -> Iterator[Case]:
     """Cases of all questions whose passage is among the hits."""
-    written = read_statements(STATEMENTS)
+    written = read_statements(statements)
     for question in questions:
         if not question.targets:
             continue
@@ -191,14 +194,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--index", type=Path)
+    parser.add_argument("--gold", type=Path, nargs="+", help="other gold questions")
+    parser.add_argument("--statements", type=Path, default=STATEMENTS, help="about their answers")
     parser.add_argument("--split", choices=("tune", "held", "all"), default="held")
     parser.add_argument("--errors", action="store_true", help="name what was judged wrongly")
     parser.add_argument("--fit", action="store_true", help="write rag/data/support.json first")
     options = parser.parse_args()
     assistant = Assistant.open(load_settings(corpus=options.corpus, index=options.index))
-    paths = sorted((Path(__file__).parent / "gold").glob("*.jsonl"))
+    paths = options.gold or sorted((Path(__file__).parent / "gold").glob("*.jsonl"))
     documents = {document.doc_id: document for document in assistant.documents()}
-    cases = list(make_cases(assistant, anchor_gold(load_gold(paths), documents)))
+    questions = anchor_gold(load_gold(paths), documents)
+    cases = list(make_cases(assistant, questions, options.statements))
     if options.fit:
         fit(assistant, [case for case in cases if case.split == "tune"])
         sys.stderr.write(f"{PARAMETERS} written; run again to measure\n")

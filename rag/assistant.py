@@ -47,6 +47,7 @@ class Assistant:
         _one_thread_a_question()
         self._sections = lru_cache(maxsize=512)(self._parse)
         self._generators = Generators(settings)
+        _ = self._generators.default  # a wrong one is told now, not to the first reader
         self._composer = Composer(settings, retriever, self._generators, self.sections)
 
     @classmethod

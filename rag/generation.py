@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from rag.config import Settings
-from rag.errors import GeneratorError
+from rag.errors import ConfigError, GeneratorError
 from rag.extraction import EXTRACTIVE
 from rag.openai_generator import OpenAIGenerator
 from rag.prompting import Prompt
@@ -44,8 +44,11 @@ class Generators:
 
     @property
     def default(self) -> str:
-        """The model that answers when none is named; raises GeneratorError if there is no such."""
-        return self.check(self._settings.model)
+        """The model that answers when none is named; raises ConfigError if there is no such."""
+        try:
+            return self.check(self._settings.model)
+        except GeneratorError as error:
+            raise ConfigError(f"model: {error}") from error
 
     def check(self, name: str) -> str:
         """`name`, if there is such a model; raises GeneratorError naming the choices."""

@@ -44,7 +44,7 @@ def build_parser() -> OneLineParser:
 
     ask = _command(commands, "ask", "answer a question from the notes")
     ask.add_argument("question", metavar="QUESTION")
-    ask.add_argument("--model", help="answer model (extractive)")
+    ask.add_argument("--model", help="answer model: extractive, or one of your own")
     ask.add_argument("--tag", action="append", default=[], help="only notes with this tag")
     ask.add_argument("--json", action="store_true", help="one JSON object on stdout")
 

@@ -52,11 +52,10 @@ def test_cases_are_judged_and_counted(monkeypatch: pytest.MonkeyPatch, tmp_path:
         'あいだ他のコンシューマーから見える。"}\n',
         encoding="utf-8",
     )
-    monkeypatch.setattr(support, "STATEMENTS", written)
     documents = [make_document(doc_id, text) for doc_id, text in NOTES.items()]
     assistant = Assistant.from_documents(documents, Settings(embedder="bigram"))
     question = asked("受信したメッセージは、既定で30秒のあいだ他のコンシューマーから見えない。")
-    cases = list(support.make_cases(assistant, [question]))
+    cases = list(support.make_cases(assistant, [question], written))
     judged = {
         case.kind: value >= 0.5
         for case, value in zip(cases, support.supports(assistant, cases), strict=True)

@@ -11,7 +11,7 @@ import pytest
 
 from rag.assistant import Assistant
 from rag.config import ModelSettings, Settings
-from rag.errors import GeneratorError
+from rag.errors import ConfigError, GeneratorError
 from rag.generation import Generators
 from rag.loading import make_document
 from rag.openai_generator import OpenAIGenerator
@@ -82,8 +82,14 @@ def test_a_server_is_opened_once() -> None:
 
 
 def test_an_unknown_default_is_told_with_the_choices() -> None:
-    with pytest.raises(GeneratorError, match=r"no answer model 'gpt'; choose one of \['ext"):
+    with pytest.raises(ConfigError, match=r"model: no answer model 'gpt'; choose one of \['extr"):
         _ = Generators(Settings(model="gpt")).default
+
+
+def test_so_it_is_before_the_first_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_fake_embedder(monkeypatch)
+    with pytest.raises(ConfigError, match="no answer model 'gpt'"):
+        assistant_with(Settings(embedder="bigram", model="gpt"))
 
 
 @pytest.mark.slow
