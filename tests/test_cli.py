@@ -15,7 +15,6 @@ import pytest
 from rag.cli import main
 from rag.config import Settings
 from rag.indexing import fresh_snapshot
-from rag.options import build_parser
 from tests.fakes import (
     NOTES,
     BigramEmbedder,
@@ -27,7 +26,6 @@ from tests.fakes import (
 from tests.test_snapshot import folder_of
 
 Run = Callable[..., tuple[int, str, str]]
-COMMANDS = ("index", "search", "ask", "serve", "eval", "slack", "doctor")
 
 
 @pytest.fixture(autouse=True)
@@ -345,22 +343,6 @@ def test_serve_starts_the_page_on_the_address_asked_for(
     assert status == 0
     assert [(options["host"], options["port"]) for options in served] == [("127.0.0.1", port)]
     assert f"http://127.0.0.1:{port}" in err
-
-
-@pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_help_is_shown_for_every_command(run: Run, command: str) -> None:
-    status, out, err = run(*filter(None, [command]), "--help")
-    assert (status, err) == (0, "")
-    assert f"usage: kotae {command}".strip() in out
-    assert "--corpus DIR" in out or not command
-
-
-def test_every_command_of_the_parser_runs_something() -> None:
-    from rag.cli import COMMANDS as RUN
-
-    (commands,) = [a.choices for a in build_parser()._actions if a.dest == "command"]
-    assert commands is not None
-    assert set(commands) == set(RUN) == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

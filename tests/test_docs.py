@@ -10,8 +10,8 @@ import pytest
 
 from api.messages import MESSAGES
 from rag import errors
+from rag.commands import build_parser
 from rag.config import Settings
-from rag.options import build_parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,10 +29,13 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     return found.choices
 
 
-def options() -> list[str]:
-    """Every option in its long form, of any command."""
-    actions = [action for parser in commands().values() for action in parser._actions]
-    return sorted({action.option_strings[-1] for action in actions if action.option_strings})
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    """Every option of a parser in its long form, and of the commands below it."""
+    found = {action.option_strings[-1] for action in parser._actions if action.option_strings}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= set().union(*map(options, action.choices.values()))
+    return found - {"--help"}
 
 
 @pytest.mark.parametrize("command", commands())
@@ -40,7 +43,7 @@ def test_every_command_is_described(command: str, pages: str) -> None:
     assert re.search(rf"\bkotae {command}\b", pages)
 
 
-@pytest.mark.parametrize("option", [option for option in options() if option != "--help"])
+@pytest.mark.parametrize("option", sorted(options(build_parser())))
 def test_every_option_is_described(option: str, pages: str) -> None:
     assert re.search(rf"(?<![\w-]){option}(?![\w-])", pages)
 

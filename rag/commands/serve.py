@@ -1,0 +1,62 @@
+"""`kotae serve`: the chat page and the HTTP API."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from typing import TYPE_CHECKING
+
+from rag.commands.command import Command
+from rag.commands.opening import open_assistant, settings_of
+from rag.commands.terminal import say
+from rag.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rag.config import Settings
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `kotae serve`."""
+    parser.add_argument("--host", help="address to listen on (127.0.0.1: this machine alone)")
+    parser.add_argument("--port", type=int, help="port to listen on (8000)")
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """Indexes, then serves the page and the API until stopped."""
+    import uvicorn
+
+    from api.app import create_app
+
+    settings = settings_of(options)
+    check_address(settings)
+    assistant = open_assistant(settings)
+    say(f"Kotae → http://{settings.host}:{settings.port}  (Ctrl+C で終了 / to stop)")
+    uvicorn.run(
+        create_app(settings, assistant), host=settings.host, port=settings.port, log_level="warning"
+    )
+    return 0
+
+
+def check_address(settings: Settings) -> None:
+    """Raises ConfigError, before anything slow is done, when it cannot be listened on."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        reason = str(error.strerror or error).partition(" (while ")[0]
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port} ({reason}); "
+            "stop the program that does, or choose another with --port N or --host ADDRESS"
+        ) from error
+
+
+COMMAND = Command(
+    name="serve",
+    summary="start the chat page and the HTTP API",
+    examples=(
+        "kotae serve",
+        "kotae serve --corpus ~/notes --index ~/.kotae-index --port 8080",
+    ),
+    add_options=add_options,
+    run=run_serve,
+)

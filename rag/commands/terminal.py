@@ -1,0 +1,42 @@
+"""How commands speak: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+
+from rag.errors import RagError
+
+UNSEEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code != ord("\t")}
+"""Control characters: a note must not be able to steer the terminal."""
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def print_json(value: object) -> None:
+    """One JSON object on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines on stdout; control characters, which may come from a note, are made visible."""
+    for line in lines:
+        print(line.translate(UNSEEN))  # noqa: T201
+
+
+def print_error(error: RagError | OSError) -> None:
+    """One line: what was wrong, the value, what to do."""
+    say(f"kotae: {' '.join(str(error).splitlines())}")
+
+
+def drop_stdout() -> None:
+    """Nobody reads it: what Python still writes there at exit must not fail again."""
+    with suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
