@@ -67,6 +67,9 @@ class Readiness:
     def __init__(self, assistant: Answering | None = None) -> None:
         self._assistant = assistant
         self._error: RagError | None = None
+        self._settled = threading.Event()
+        if assistant is not None:
+            self._settled.set()
 
     def open_in_background(self, settings: Settings) -> None:
         """Starts to open the assistant; until that is done `assistant` raises NotReadyError."""
@@ -82,6 +85,8 @@ class Readiness:
             self._error = error
         except Exception as error:
             self._error = RagError(f"id {log_unknown_error(error)}")
+        finally:
+            self._settled.set()
 
     @property
     def assistant(self) -> Answering:
@@ -89,6 +94,11 @@ class Readiness:
         if self._assistant is not None:
             return self._assistant
         raise self._error or NotReadyError("the index and the model are being opened")
+
+    def wait(self, timeout_seconds: float) -> Answering:
+        """`assistant`, after at most that long; for callers that cannot come again."""
+        self._settled.wait(timeout_seconds)
+        return self.assistant
 
 
 async def current_assistant(request: Request) -> Answering:

@@ -14,6 +14,7 @@ from api import chat_completions, health, pages, routes
 from api.answering import Answering, Readiness
 from api.errors import UnknownErrors, add_error_handlers
 from api.feedback import FeedbackStore
+from api.mcp import open_mcp_over_http
 from api.messages import API_DESCRIPTION
 from api.metrics import CountRequests, Metrics
 from api.security import BodyLimit, SecurityHeaders
@@ -30,7 +31,7 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if assistant is None:
             readiness.open_in_background(settings)
-        async with slack or nullcontext():
+        async with slack or nullcontext(), mcp or nullcontext():
             yield
 
     app = FastAPI(
@@ -48,11 +49,14 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
     app.state.feedback = FeedbackStore(settings.index)
     app.state.metrics = metrics
     app.state.slack = slack = open_slack_events(settings, readiness, app.state.feedback, metrics)
+    mcp = open_mcp_over_http(settings, readiness, metrics)
     add_error_handlers(app)
     for router in (routes.router, chat_completions.router, health.router, pages.router):
         app.include_router(router)
     if slack:
         app.include_router(slack.router())
+    if mcp:
+        app.router.routes.append(mcp.route())
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     document_limit(app, settings.max_question_chars)
     # The last added is the outermost.

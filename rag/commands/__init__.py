@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rag.commands import ask, completion, doctor, evaluate, index, search, serve, slack
+from rag.commands import ask, completion, doctor, evaluate, index, mcp, search, serve, slack
 from rag.commands.command import Command, OneLineParser, parser_of
 
 COMMANDS: tuple[Command, ...] = (
@@ -11,6 +11,7 @@ COMMANDS: tuple[Command, ...] = (
     ask.COMMAND,
     serve.COMMAND,
     slack.COMMAND,
+    mcp.COMMAND,
     evaluate.COMMAND,
     doctor.COMMAND,
     completion.COMMAND,
