@@ -129,13 +129,9 @@ async def chat_completions(
     """Answers the last message of the user; the earlier ones are the history."""
     *history, question = body.questions()
     named = None if body.model == DEFAULT_MODEL else body.model
-    pieces = watch_answer(
-        assistant.stream(
-            question, history=history[-MAX_HISTORY:], model=check_model(assistant, named)
-        ),
-        feedback,
-        metrics,
-    )
+    history = history[-MAX_HISTORY:]
+    stream = assistant.stream(question, history=history, model=check_model(assistant, named))
+    pieces = watch_answer(stream, history, feedback, metrics)
     base_url = str(request.base_url).rstrip("/")
     if not body.stream:
         answer = await anyio.to_thread.run_sync(last_answer, pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, cast
 
 import anyio.to_thread
@@ -70,7 +70,7 @@ async def ask(
         tags=body.tags,
         model=check_model(assistant, body.model),
     )
-    watched = watch_answer(pieces, feedback, metrics)
+    watched = watch_answer(pieces, body.history, feedback, metrics)
     if not body.stream:
         return AskResponse.of(await anyio.to_thread.run_sync(last_answer, watched))
     # What is wrong with the question shows before the first byte, as a status.
@@ -79,12 +79,12 @@ async def ask(
 
 
 def watch_answer(
-    pieces: Iterator[Piece], feedback: FeedbackStore, metrics: Metrics
+    pieces: Iterator[Piece], history: Sequence[str], feedback: FeedbackStore, metrics: Metrics
 ) -> Iterator[Piece]:
     """The same pieces; the answer among them is counted, and remembered for a later verdict."""
     for piece in pieces:
         if isinstance(piece, Answer):
-            feedback.remember(piece)
+            feedback.remember(piece, history)
             metrics.answered(piece)
         yield piece
 

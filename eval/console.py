@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from eval.exports import estimate_words, flip_lines
+from eval.exports import estimate_words, flip_lines, set_words
 from eval.gate import GateResult
 from eval.intervals import Estimate
 from eval.runs import WHOLE, Evaluation, Step
@@ -52,10 +52,8 @@ def progress_on_stderr() -> Iterator[Step]:
 
 def print_summary(console: Console, evaluation: Evaluation, summary: Summary) -> None:
     """The set, then a table each for runs, the other figures, splits and tags."""
-    answerable = sum(question.answerable for question in evaluation.questions)
     console.print(
-        f"[bold]{escape(evaluation.name)}[/]: {len(evaluation.questions)} questions, {answerable} "
-        f"answerable, over {len(evaluation.documents)} documents; small print: 95% intervals",
+        f"[bold]{escape(evaluation.name)}[/]: {set_words(evaluation)}; small print: 95% intervals",
         soft_wrap=True,
     )
     for note in evaluation.notes:

@@ -43,8 +43,9 @@ OpenDocuments = Callable[[Sequence[Document], Settings, Step], Searcher]
 class EvalOptions:
     """The command line of `kotae eval`.
 
-    No `gold` means the questions that ship. `legs` are run alone beside the whole program; None
-    means all of them for gold, none for a public set, whose many questions would take long.
+    No `gold` means the files of the settings' gold folder, or else those that ship. `legs` are run
+    alone beside the whole program; None means all of them for gold, none for a public set, whose
+    many questions would take long.
     """
 
     gold: tuple[Path, ...] = ()
@@ -138,7 +139,7 @@ def _open(options: EvalOptions, settings: Settings, program: Program, step: Step
         return _open_dataset("squad", load_squad(options.squad), options, settings, program, step)
     if options.beir:
         return _open_dataset("beir", load_beir(options.beir), options, settings, program, step)
-    paths = options.gold or tuple(sorted(GOLD_FOLDER.glob("*.jsonl")))
+    paths = options.gold or _gold_files(settings.gold_folder) or _gold_files(GOLD_FOLDER)
     if not paths:
         raise GoldError([f"{GOLD_FOLDER} holds no *.jsonl; name gold questions with --gold FILE"])
     questions = _choose_split(load_gold(paths), options.split)
@@ -146,6 +147,10 @@ def _open(options: EvalOptions, settings: Settings, program: Program, step: Step
     documents = {document.doc_id: document for document in searcher.documents()}
     name = ", ".join(path.name for path in paths[:3]) + (" …" if len(paths) > 3 else "")
     return Subject(name, "gold", searcher, tuple(anchor_gold(questions, documents)), documents)
+
+
+def _gold_files(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob("*.jsonl")))
 
 
 def _open_dataset(
@@ -197,7 +202,7 @@ def _write_report(
         "index.html": render_report(evaluation, summary, gate),
         "report.json": json.dumps(whole, ensure_ascii=False, indent=1) + "\n",
         "junit.xml": junit_xml(gate, evaluation.name),
-        "summary.md": summary_markdown(summary, gate, RANK_COLUMNS),
+        "summary.md": summary_markdown(evaluation, summary, gate, RANK_COLUMNS),
         "qrels.trec": qrels,
     }
     for run, records in evaluation.runs.items():

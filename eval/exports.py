@@ -32,6 +32,7 @@ def summary_json(
             "questions": len(questions),
             "answerable": sum(question.answerable for question in questions),
             "unanswerable": sum(not question.answerable for question in questions),
+            "from_feedback": evaluation.from_feedback,
             "documents": len(evaluation.documents),
             "notes": list(evaluation.notes),
         },
@@ -68,6 +69,7 @@ def questions_json(evaluation: Evaluation) -> list[dict[str, Any]]:
             "history": list(question.history),
             "tags": list(question.tags),
             "split": question.split,
+            "origin": question.origin,
             "answerable": question.answerable,
             "targets": [asdict(target) for target in question.targets],
             "answer_keys": question.answer_keys,
@@ -153,13 +155,25 @@ def junit_xml(gate: GateResult | None, name: str) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}\n'
 
 
-def summary_markdown(summary: Summary, gate: GateResult | None, metrics: Sequence[str]) -> str:
-    """A page for a pull request: the runs' figures and what the gate says."""
+def set_words(evaluation: Evaluation) -> str:
+    """How large the set is, what it is about, and how much of it came from readers."""
+    questions = evaluation.questions
+    answerable = sum(question.answerable for question in questions)
+    counts = [f"{len(questions)} questions", f"{answerable} answerable"]
+    if evaluation.from_feedback:
+        counts.append(f"{evaluation.from_feedback} from readers' feedback")
+    return f"{', '.join(counts)}, over {len(evaluation.documents)} documents"
+
+
+def summary_markdown(
+    evaluation: Evaluation, summary: Summary, gate: GateResult | None, metrics: Sequence[str]
+) -> str:
+    """A page for a pull request: the set, the runs' figures and what the gate says."""
     rows = [f"| run | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
     for run, figures in summary.runs.items():
         cells = (estimate_words(figures[m]) if m in figures else "–" for m in metrics)
         rows.append(f"| {run} | {' | '.join(cells)} |")
-    lines = ["## kotae eval", "", *rows, ""]
+    lines = ["## kotae eval", "", f"{evaluation.name}: {set_words(evaluation)}", "", *rows, ""]
     if gate:
         lines += [f"**Gate: {'passed' if gate.passed else 'FAILED'}**", ""]
         lines += [

@@ -1,7 +1,8 @@
 """Gold questions: JSONL files → checked questions, anchored to the words of the notes.
 
 One line: {"query_id", "question", "history", "tags", "answerable", "relevant": [{"doc_id",
-"quote"}], "answer_keys": [[…]], "split"}; only query_id, question and answerable must be there.
+"quote"}], "answer_keys": [[…]], "split", "origin"}; only query_id, question and answerable must be
+there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from rag.types import Chunk, Document
 
 Split = Literal["tune", "held"]
 SPLITS: tuple[Split, ...] = ("tune", "held")
+FROM_FEEDBACK = "feedback"
+"""The `origin` of a question that a reader's bad verdict led to."""
 _SHOWN_FAULTS = 20
 
 
@@ -57,7 +60,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class GoldQuestion:
-    """A question, what it should find, and `where` it was written (file:line)."""
+    """A question, what it should find, `where` it was written (file:line), `origin` if noted."""
 
     query_id: str
     question: str
@@ -67,6 +70,7 @@ class GoldQuestion:
     tags: tuple[str, ...] = ()
     answer_keys: tuple[tuple[str, ...], ...] = ()
     split: Split = "held"
+    origin: str = ""
     where: str = ""
 
     @property
@@ -84,7 +88,7 @@ def load_gold(paths: Sequence[Path]) -> list[GoldQuestion]:
     for path in paths:
         for where, line in _read_lines(path):
             try:
-                questions.append(_parse_line(line, where))
+                questions.append(parse_gold_line(line, where))
             except ValueError as fault:
                 faults.append(f"{where}: {fault}")
     faults += _duplicates(questions)
@@ -151,7 +155,7 @@ def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path}:{number}", text
 
 
-def _parse_line(line: str, where: str) -> GoldQuestion:
+def parse_gold_line(line: str, where: str) -> GoldQuestion:
     """One question; ValueError says what is wrong with the line."""
     try:
         row = json.loads(line, object_pairs_hook=_unique_keys)
@@ -170,6 +174,7 @@ def _parse_line(line: str, where: str) -> GoldQuestion:
         tags=tuple(row.get("tags", [])),
         answer_keys=tuple(map(tuple, row.get("answer_keys", []))),
         split=row.get("split", "held"),
+        origin=row.get("origin", ""),
         where=where,
     )
     _check_sense(question)
@@ -251,6 +256,7 @@ _QUESTION_KEYS: Mapping[str, _Key] = {
         "a list of non-empty lists of texts",
         lambda v: _is_list_of(v, lambda group: bool(group) and _is_texts(group)),
     ),
+    "origin": _Key("text", _is_text),
     "split": _Key(f"one of {', '.join(SPLITS)}", lambda v: v in SPLITS),
 }
 _TARGET_KEYS: Mapping[str, _Key] = {

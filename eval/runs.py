@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from eval.answers import AnswerRecord, check_answer
-from eval.gold import GoldError, GoldQuestion
+from eval.gold import FROM_FEEDBACK, GoldError, GoldQuestion
 from eval.metrics import DEPTH, score_ranking
 from eval.probing import ProbedEmbedder, Probes
 from rag.errors import QuestionError
@@ -95,6 +95,11 @@ class Evaluation:
     answers: Mapping[str, AnswerRecord] = field(default_factory=dict)
     probes: Probes = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def from_feedback(self) -> int:
+        """How many of the questions came from readers' bad verdicts."""
+        return sum(question.origin == FROM_FEEDBACK for question in self.questions)
 
 
 def run_searches(

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
 
     corpus: Path = Field(default=Path("corpus"), description="ノートのフォルダー")
     index: Path = Field(default=Path("index"), description="索引を置くフォルダー")
+    gold_folder: Path = Field(
+        default=Path("gold"), description="自分のノートについての評価用の質問を置くフォルダー"
+    )
     embedder: str = Field(
         default=DEFAULT_EMBEDDER, description="埋め込みモデル(名前またはフォルダー)"
     )
@@ -98,7 +101,7 @@ class Settings(BaseSettings):
         description="SlackのWeb API(GovSlackなど)",
     )
 
-    @field_validator("corpus", "index", "prompt")
+    @field_validator("corpus", "index", "gold_folder", "prompt")
     @classmethod
     def expand_home(cls, path: Path | None) -> Path | None:
         """`~` in kotae.toml, a variable or `--corpus=~/notes`, which no shell has replaced."""

@@ -254,7 +254,7 @@ def test_junit_has_a_case_for_each_check_and_a_failure_for_each_failed() -> None
 
 def test_the_page_for_a_pull_request_names_what_failed() -> None:
     evaluation = evaluate({"words": DEAD})
-    text = summary_markdown(summarise(evaluation), gate(evaluation), ("hit@5",))
+    text = summary_markdown(evaluation, summarise(evaluation), gate(evaluation), ("hit@5",))
     assert "| whole | 1.000 (0.912–1.000) |" in text
     assert "**Gate: FAILED**" in text
     assert "- FAIL words hit@5: 1.000 → 0.000 on 40 questions" in text

@@ -148,7 +148,7 @@ class SlackBot:
 
     async def _ask(self, question: str, history: Sequence[str], show: Show) -> Answer:
         stream = self._readiness.assistant.stream(question, history=history)
-        watched = watch_answer(stream, self._feedback, self._metrics)
+        watched = watch_answer(stream, history, self._feedback, self._metrics)
         answer: Answer | None = None
         text = ""
         shown_at = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rag.commands import ask, completion, doctor, evaluate, index, mcp, search, serve, slack
+from rag.commands import ask, completion, doctor, evaluate, gold, index, mcp, search, serve, slack
 from rag.commands.command import Command, OneLineParser, parser_of
 
 COMMANDS: tuple[Command, ...] = (
@@ -13,6 +13,7 @@ COMMANDS: tuple[Command, ...] = (
     slack.COMMAND,
     mcp.COMMAND,
     evaluate.COMMAND,
+    gold.COMMAND,
     doctor.COMMAND,
     completion.COMMAND,
 )
