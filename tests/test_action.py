@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from tests.installing import PACKAGED, ROOT, copy_sources, lend_packages
+
 WORKFLOW = ROOT / "docs" / "examples" / "notes-ci.yml"
 RUN_BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 """How a runner starts `shell: bash`."""
@@ -148,35 +148,22 @@ EVAL = "Score the gold questions"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a runner downloads of this repository; installing writes into it."""
+    """What a runner downloads of this repository."""
     folder = tmp_path_factory.mktemp("action") / "source"
-    kept = ("rag", "api", "eval", "pyproject.toml", "README.md", "LICENSE", "NOTICE.md")
-    for name in (*kept, "constraints.txt"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "baseline")
-            )
-        else:
-            folder.mkdir(exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    return folder
+    return copy_sources(folder, (*PACKAGED, "constraints.txt"))
 
 
 @pytest.fixture(scope="module")
 def runner(
     action: dict[Any, Any], source: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Runner:
-    """A runner on which Kotae is installed by the action's own step, the packages it needs apart.
-
-    These are lent by this environment: gigabytes more would show nothing of the steps.
-    """
+    """A runner on which Kotae is installed by the action's own step."""
     runner = Runner(tmp_path_factory.mktemp("runner"), action, source)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = runner.run(INSTALL, PATH=path, PIP_NO_DEPS="1")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"versions=[0-9a-f]{16}\n", runner.output.read_text())
-    (packages,) = (runner.temporary / "kotae").glob("lib/python*/site-packages")
-    (packages / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    lend_packages(runner.temporary / "kotae")
     return runner
 
 
