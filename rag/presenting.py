@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rag.citations import cite_chunk
 from rag.support import CONFIRMED_SUPPORT
-from rag.types import Answer, Citation, Hit, SearchResult
+from rag.types import Answer, Citation, Document, Hit, SearchResult
 
 REFUSAL = "ノートに見つかりません。近い記述は次のとおりです。"
 NOTHING_FOUND = "ノートに見つかりません。"
@@ -93,7 +94,8 @@ def search_lines(result: SearchResult) -> Iterator[str]:
     if not result.hits:
         yield NOTHING_FOUND
     for hit in result.hits:
-        yield f"{hit.rank}. {hit.chunk.breadcrumb}  ({_place(cite_chunk(hit.chunk, hit.rank))})"
+        place = place_words(cite_chunk(hit.chunk, hit.rank))
+        yield f"{hit.rank}. {hit.chunk.breadcrumb}  ({place})"
         yield from (f"   {line}" for line in _snippet(hit.chunk.text))
 
 
@@ -106,7 +108,7 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     if answer.refused:
         yield answer_text(answer)
         for hit in answer.hits[:3]:
-            yield f"  - {hit.chunk.breadcrumb}  ({_place(cite_chunk(hit.chunk, hit.rank))})"
+            yield f"  - {hit.chunk.breadcrumb}  ({place_words(cite_chunk(hit.chunk, hit.rank))})"
         return
     for statement in answer.statements:
         marks = "".join(f"[{number}]" for number in statement.citation_numbers)
@@ -115,11 +117,26 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     yield ""
     for citation in answer.citations:
         headings = " › ".join(part for part in (citation.title, *citation.headings) if part)
-        yield f"[{citation.number}] {headings}  ({_place(citation)})"
+        yield f"[{citation.number}] {headings}  ({place_words(citation)})"
 
 
-def _place(citation: Citation) -> str:
+def cited_places(answer: Answer) -> Iterator[Citation]:
+    """What `answer_lines` names the places of: the citations, and the nearest hits of a refusal."""
+    yield from answer.citations
+    yield from (cite_chunk(hit.chunk, hit.rank) for hit in answer.hits)
+
+
+def place_words(citation: Citation) -> str:
+    """`aws/sqs.md:12`."""
     return f"{citation.doc_id}:{citation.start_line}"
+
+
+def note_file_url(corpus: Path, document: Document, line: int) -> str:
+    """The note's own file, at a line."""
+    path = corpus.resolve() / document.doc_id
+    if not path.exists():  # its name has white space, which an id has not
+        path = Path(document.source_path).resolve()
+    return f"{path.as_uri()}#L{line}"
 
 
 def _snippet(text: str) -> list[str]:

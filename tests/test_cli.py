@@ -199,6 +199,7 @@ def test_folders_can_be_anywhere_and_never_mix(run: Run, index: Path, tmp_path: 
         (("search", "x", "--colour", "blue"), "--colour blue"),
         (("search", ""), "the question is empty"),
         (("ask", " "), "the question is empty"),
+        (("ask", "--json"), "--json needs a QUESTION"),
         (("search", "字" * 2001), "2001 characters"),
         (("ask", "x", "--model", "gpt"), "no answer model 'gpt'"),
         (("serve", "--port", "99999"), "port = 99999: "),
@@ -293,7 +294,11 @@ def test_another_model_is_refused_until_indexed(
     assert run("search", "光")[0] == 0
 
 
-def test_doctor_passes_a_sound_index(run: Run, tmp_path: Path) -> None:
+def test_doctor_passes_a_sound_index(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("KOTAE_PORT", str(server.getsockname()[1]))
     notes = {f"{c}.md": f"## {c}の節\n\n{c}{c}について{c}と述べる。\n" for c in "猫犬鳥魚馬牛"}
     options = ("--corpus", str(write_notes(tmp_path / "many", notes)))
     status, out, _ = run("doctor", *options)

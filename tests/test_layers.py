@@ -59,6 +59,7 @@ ORDER = (
     "presenting",
     "progress",
     "doctor",
+    "surroundings",
     "commands",
     "cli",
 )

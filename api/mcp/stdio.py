@@ -12,7 +12,7 @@ from api.mcp.tools import NoteTools
 from api.metrics import Metrics
 from api.schemas import line_numbers
 from rag.config import Settings
-from rag.types import Document
+from rag.presenting import note_file_url
 
 
 class McpOverStdio:
@@ -32,15 +32,9 @@ class McpOverStdio:
 
 def file_address(corpus: Path) -> Address:
     """Spans open in the note's own file, at their line."""
-    folder = corpus.resolve()
-
-    def address(document: Document, start: int, end: int) -> str:
-        path = folder / document.doc_id
-        if not path.exists():  # its name has white space, which an id has not
-            path = Path(document.source_path).resolve()
-        return f"{path.as_uri()}#L{line_numbers(document.text, [start])[0]}"
-
-    return address
+    return lambda document, start, end: note_file_url(
+        corpus, document, line_numbers(document.text, [start])[0]
+    )
 
 
 def _address(settings: Settings) -> Address:

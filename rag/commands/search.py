@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rag.commands.command import Command, add_json, add_tag
+from rag.commands.links import places_of
 from rag.commands.opening import open_assistant, settings_of
 from rag.commands.terminal import print_json, print_lines
 
@@ -19,6 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run_search(options: argparse.Namespace) -> int:
     """Prints the passages found."""
+    from rag.citations import cite_chunk
     from rag.presenting import search_json, search_lines
 
     settings = settings_of(options)
@@ -27,7 +29,8 @@ def run_search(options: argparse.Namespace) -> int:
     if options.json:
         print_json(search_json(result))
     else:
-        print_lines(search_lines(result))
+        places = (cite_chunk(hit.chunk, hit.rank) for hit in result.hits)
+        print_lines(search_lines(result), places_of(assistant, places))
     return 0
 
 

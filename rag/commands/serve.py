@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import socket
 from typing import TYPE_CHECKING
 
 from rag.commands.command import Command
@@ -39,15 +38,14 @@ def run_serve(options: argparse.Namespace) -> int:
 
 def check_address(settings: Settings) -> None:
     """Raises ConfigError, before anything slow is done, when it cannot be listened on."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        socket.create_server((settings.host, settings.port), family=family).close()
-    except OSError as error:
-        reason = str(error.strerror or error).partition(" (while ")[0]
+    from rag.surroundings import why_not_listening
+
+    fault = why_not_listening(settings)
+    if fault:
         raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port} ({reason}); "
-            "stop the program that does, or choose another with --port N or --host ADDRESS"
-        ) from error
+            f"{fault}; stop the program that does, or choose another with --port N or "
+            "--host ADDRESS"
+        )
 
 
 COMMAND = Command(

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from rag.errors import RagError
@@ -25,10 +25,21 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Lines on stdout; control characters, which may come from a note, are made visible."""
+def print_lines(lines: Iterable[str], links: Mapping[str, str] | None = None) -> None:
+    """Lines on stdout; control characters, which may come from a note, are made visible.
+
+    A place at the end of a line becomes the link of that name in `links`.
+    """
     for line in lines:
-        print(line.translate(UNSEEN))  # noqa: T201
+        print(linked(line.translate(UNSEEN), links or {}))  # noqa: T201
+
+
+def linked(line: str, links: Mapping[str, str]) -> str:
+    """The line, with the place at its end as a link (OSC 8) if it is one of those."""
+    for place, url in links.items():
+        if line.endswith(f"({place})"):
+            return f"{line[: -len(place) - 1]}\x1b]8;;{url}\x1b\\{place}\x1b]8;;\x1b\\)"
+    return line
 
 
 def print_error(error: RagError | OSError) -> None:
