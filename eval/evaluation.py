@@ -139,12 +139,21 @@ def _open(options: EvalOptions, settings: Settings, program: Program, step: Step
         return _open_dataset("squad", load_squad(options.squad), options, settings, program, step)
     if options.beir:
         return _open_dataset("beir", load_beir(options.beir), options, settings, program, step)
-    paths = options.gold or _gold_files(settings.gold_folder) or _gold_files(GOLD_FOLDER)
+    own = options.gold or _gold_files(settings.gold_folder)
+    paths = own or _gold_files(GOLD_FOLDER)
     if not paths:
         raise GoldError([f"{GOLD_FOLDER} holds no *.jsonl; name gold questions with --gold FILE"])
     questions = _choose_split(load_gold(paths), options.split)
     searcher = program.open_corpus(settings, step)
     documents = {document.doc_id: document for document in searcher.documents()}
+    if not own and not any(t.doc_id in documents for q in questions for t in q.targets):
+        raise GoldError(
+            [
+                f"the questions that ship are about other notes than those in {settings.corpus}; "
+                f"write your own in {settings.gold_folder}/*.jsonl (docs/ci.md), "
+                "or name them with --gold FILE"
+            ]
+        )
     name = ", ".join(path.name for path in paths[:3]) + (" …" if len(paths) > 3 else "")
     return Subject(name, "gold", searcher, tuple(anchor_gold(questions, documents)), documents)
 

@@ -144,7 +144,7 @@ class Reviewer:
             self._print(f"\n[bold cyan]{hit.rank}[/]", f"{hit.chunk.breadcrumb}  ({place})")
             for letter, line in lettered_lines(hit).items():
                 self._print(f"   [cyan]{letter}[/]", line)
-        self._console.print(f"\n{CHOICES}")
+        self._console.print(f"\n{CHOICES}", soft_wrap=True)
         return hits
 
     def _choose(self, said: str, hits: Sequence[Hit]) -> tuple[Quote, ...]:

@@ -136,6 +136,21 @@ def test_two_question_sets_at_once_are_refused(options: EvalOptions) -> None:
         run(replace(options, squad=Path("squad.json")))
 
 
+def test_notes_of_ones_own_are_not_scored_on_the_questions_that_ship(tmp_path: Path) -> None:
+    settings = Settings(corpus=Path("mine"), gold_folder=tmp_path / "gold")
+    with pytest.raises(GoldError, match=r"other notes than those in mine; write your own in ") as e:
+        run_eval(EvalOptions(), settings, program())
+    assert len(e.value.faults) == 1
+
+
+def test_questions_in_the_gold_folder_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.jsonl").write_text(json.dumps(GOLD[0]), encoding="utf-8")
+    assert run_eval(EvalOptions(), Settings(gold_folder=tmp_path), program()) == 0
+    assert "mine.jsonl: 1 questions, 1 answerable" in capsys.readouterr().out
+
+
 def test_a_program_that_ships_no_gold_asks_for_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
