@@ -242,6 +242,46 @@ def test_the_application_can_be_started_a_second_time(tmp_path: Path) -> None:
             assert answer.json()["result"]["serverInfo"]["name"] == "kotae"
 
 
+STARTED = """
+import sys
+from fastapi.testclient import TestClient
+from api import create_app
+from rag.config import Settings
+from tests.fake_assistant import FakeAssistant
+
+with TestClient(create_app(Settings(), FakeAssistant()), base_url="http://localhost") as client:
+    client.get("/healthz").raise_for_status()
+    before = "mcp" in sys.modules
+    client.post("/mcp", json={}, headers={"accept": "application/json, text/event-stream"})
+    print(before, "mcp" in sys.modules)
+"""
+
+
+def test_a_start_of_the_service_does_not_wait_for_what_only_mcp_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False True\n"
+
+
+def test_a_broken_installation_is_told_to_whoever_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(tools: object) -> None:
+        raise ImportError("half of the package is missing")
+
+    monkeypatch.setattr("api.mcp.server.create_mcp_server", fail)
+    with TestClient(create_app(Settings(index=tmp_path), FakeAssistant())) as client:
+        for _ in range(2):
+            answer = client.post("/mcp", json=HANDSHAKE, headers=ACCEPT)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+        assert client.get("/healthz").status_code == 200
+
+
 def test_without_the_package_the_service_runs_and_has_no_such_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

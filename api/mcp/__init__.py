@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from api.answering import Readiness
+from api.mcp.http import McpOverHttp
 from api.metrics import Metrics
 from rag.config import Settings
 from rag.errors import ConfigError
 
 if TYPE_CHECKING:
-    from api.mcp.http import McpOverHttp
     from api.mcp.stdio import McpOverStdio
 
 
@@ -21,8 +21,6 @@ def open_mcp_over_http(
     """What answers at /mcp; None when the extra is not installed."""
     if not is_installed():
         return None
-    from api.mcp.http import McpOverHttp
-
     return McpOverHttp(settings, readiness, metrics)
 
 

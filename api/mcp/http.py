@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.answering import Readiness
 from api.mcp.results import Address
-from api.mcp.server import create_mcp_server
-from api.mcp.tools import NoteTools
 from api.metrics import Metrics
 from rag.citations import span_url
 from rag.config import Settings
+
+if TYPE_CHECKING:
+    from mcp.server import MCPServer
+    from mcp.server.transport_security import TransportSecuritySettings
 
 PATH: Final = "/mcp"
 _OWN_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -25,28 +28,24 @@ _ALL_ADDRESSES: Final = ("0.0.0.0", "::")
 
 
 class McpOverHttp:
-    """Answers at /mcp while it is entered; each time anew, for its manager runs only once."""
+    """Answers at /mcp while it is entered; what it needs is imported when it is first asked.
+
+    That takes half a second, which most starts of the service need not wait for.
+    """
 
     def __init__(self, settings: Settings, readiness: Readiness, metrics: Metrics) -> None:
-        tools = NoteTools(readiness, metrics, page_address(base_url(settings)))
-        self._server = create_mcp_server(tools)
-        self._security = transport_security(settings)
-        self._app: ASGIApp | None = None
-        self._exits = AsyncExitStack()
+        self._settings = settings
+        self._readiness = readiness
+        self._metrics = metrics
+        self._life: _Life | None = None
 
     def route(self) -> Route:
         """The route of the service that leads here."""
         return Route(PATH, endpoint=self)
 
     async def __aenter__(self) -> Self:
-        self._app = self._server.streamable_http_app(
-            streamable_http_path=PATH,
-            # Nothing is pushed to clients: any process may answer, and restarts go unnoticed.
-            stateless_http=True,
-            json_response=True,
-            transport_security=self._security,
-        )
-        await self._exits.enter_async_context(self._server.session_manager.run())
+        asked, app = asyncio.Event(), asyncio.get_running_loop().create_future()
+        self._life = _Life(asked, app, asyncio.create_task(self._serve(asked, app)))
         return self
 
     async def __aexit__(
@@ -55,14 +54,54 @@ class McpOverHttp:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._app = None
-        await self._exits.aclose()
+        life, self._life = self._life, None
+        if life:
+            life.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await life.task
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if self._app is None:
+        if self._life is None:
             raise RuntimeError("/mcp was asked outside of the application's lifespan")
-        await self._app(scope, receive, send)
+        self._life.asked.set()
+        app = await asyncio.shield(self._life.app)  # a request that is given up ends alone
+        await app(scope, receive, send)
+
+    async def _serve(self, asked: asyncio.Event, app: asyncio.Future[ASGIApp]) -> None:
+        """Runs from the first request on, in one task: the manager's must end where they began."""
+        await asked.wait()
+        try:
+            server = await asyncio.to_thread(self._create)
+            made = server.streamable_http_app(
+                streamable_http_path=PATH,
+                # Nothing is pushed to clients: any process may answer, restarts go unnoticed.
+                stateless_http=True,
+                json_response=True,
+                transport_security=transport_security(self._settings),
+            )
+        except Exception as error:  # such as a broken installation: told to whoever asks
+            app.set_exception(error)
+            return
+        async with server.session_manager.run():
+            app.set_result(made)
+            await asyncio.Event().wait()
+
+    def _create(self) -> MCPServer[Any]:
+        from api.mcp.server import create_mcp_server
+        from api.mcp.tools import NoteTools
+
+        address = page_address(base_url(self._settings))
+        return create_mcp_server(NoteTools(self._readiness, self._metrics, address))
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """What there is between the start and the end of the application."""
+
+    asked: asyncio.Event
+    app: asyncio.Future[ASGIApp]
+    task: asyncio.Task[None]
 
 
 def base_url(settings: Settings) -> str:
@@ -82,6 +121,8 @@ def transport_security(settings: Settings) -> TransportSecuritySettings:
 
     Clients that are no browser send no Origin; a browser's must be one of the same names.
     """
+    from mcp.server.transport_security import TransportSecuritySettings
+
     names = [*dict.fromkeys((*_OWN_NAMES, _name(settings)))]
     hosts = [entry for name in names for entry in (name, f"{name}:*")]
     origins = [f"http://{host}" for host in hosts]
