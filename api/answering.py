@@ -56,6 +56,7 @@ class Answering(Protocol):
         model: str | None = None,
     ) -> Iterator[SearchResult | str | Answer]: ...
 
+    def renewed(self, *, reindex: bool) -> Answering | None: ...
     def documents(self) -> tuple[Document, ...]: ...
     def document(self, doc_id: str) -> Document: ...
     def sections(self, doc_id: str) -> tuple[Section, ...]: ...
@@ -94,6 +95,15 @@ class Readiness:
         if self._assistant is not None:
             return self._assistant
         raise self._error or NotReadyError("the index and the model are being opened")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an assistant."""
+        return self._assistant is not None
+
+    def replace(self, assistant: Answering) -> None:
+        """From now on this one answers; requests that began with the other end with that."""
+        self._assistant = assistant
 
     def wait(self, timeout_seconds: float) -> Answering:
         """`assistant`, after at most that long; for callers that cannot come again."""

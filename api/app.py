@@ -14,6 +14,7 @@ from api import chat_completions, health, pages, routes
 from api.answering import Answering, Readiness
 from api.errors import UnknownErrors, add_error_handlers
 from api.feedback import FeedbackStore
+from api.following import Follower
 from api.mcp import open_mcp_over_http
 from api.messages import API_DESCRIPTION
 from api.metrics import CountRequests, Metrics
@@ -31,8 +32,9 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if assistant is None:
             readiness.open_in_background(settings)
-        async with slack or nullcontext(), mcp or nullcontext():
-            yield
+        with Follower(settings, readiness):
+            async with slack or nullcontext(), mcp or nullcontext():
+                yield
 
     app = FastAPI(
         title="Kotae",

@@ -15,11 +15,12 @@ from rag.embedding import open_embedder
 from rag.embedding_run import Report
 from rag.errors import NotFoundError
 from rag.generation import Generators
-from rag.indexing import build_snapshot, fresh_snapshot
+from rag.indexing import build_snapshot, fresh_snapshot, recipe_of
 from rag.parsing import parse_document
 from rag.protocols import Embedder
 from rag.retrieval import Retriever
-from rag.snapshot import Snapshot
+from rag.snapshot import Snapshot, open_snapshot
+from rag.snapshot_folders import id_in_use
 from rag.types import Answer, Chunk, Document, SearchResult, Section
 
 
@@ -38,7 +39,12 @@ class Assistant:
     """Answers from one snapshot of the notes; all methods may be called from several threads."""
 
     def __init__(
-        self, settings: Settings, snapshot: Snapshot, embedder: Embedder, retriever: Retriever
+        self,
+        settings: Settings,
+        snapshot: Snapshot,
+        embedder: Embedder,
+        retriever: Retriever,
+        generators: Generators | None = None,
     ) -> None:
         self.settings = settings
         self.snapshot = snapshot
@@ -46,7 +52,7 @@ class Assistant:
         self.retriever = retriever
         _one_thread_a_question()
         self._sections = lru_cache(maxsize=512)(self._parse)
-        self._generators = Generators(settings)
+        self._generators = generators or Generators(settings)
         _ = self._generators.default  # a wrong one is told now, not to the first reader
         self._composer = Composer(settings, retriever, self._generators, self.sections)
 
@@ -70,16 +76,40 @@ class Assistant:
         snapshot = build_snapshot(documents, settings, embedder, report)
         return cls._over(settings, snapshot, embedder, with_corpus_aliases=False)
 
+    def renewed(self, *, reindex: bool) -> Assistant | None:
+        """An assistant over the newest snapshot and aliases; None when these are what this has.
+
+        `reindex` brings the index up to date with the notes first; else only what another process
+        has written is taken up. Models are shared, and this one answers as before.
+        """
+        if reindex:
+            snapshot, _ = fresh_snapshot(self.settings, self.embedder, silent, known=self.snapshot)
+        elif id_in_use(self.settings.index, default=self.snapshot_id) == self.snapshot_id:
+            return None
+        else:
+            recipe = recipe_of(self.settings, self.embedder)
+            snapshot = open_snapshot(self.settings.index, recipe)
+        newer = Assistant._over(
+            self.settings, snapshot, self.embedder, True, generators=self._generators
+        )
+        same = snapshot.manifest == self.snapshot.manifest
+        return None if same and newer.retriever.aliases == self.retriever.aliases else newer
+
     @classmethod
     def _over(
-        cls, settings: Settings, snapshot: Snapshot, embedder: Embedder, with_corpus_aliases: bool
+        cls,
+        settings: Settings,
+        snapshot: Snapshot,
+        embedder: Embedder,
+        with_corpus_aliases: bool,
+        generators: Generators | None = None,
     ) -> Assistant:
         corpus = settings.corpus if with_corpus_aliases else None
         aliases = load_aliases(snapshot.documents.values(), corpus)
         retriever = Retriever(
             snapshot, embedder, aliases, max_question_chars=settings.max_question_chars
         )
-        return cls(settings, snapshot, embedder, retriever)
+        return cls(settings, snapshot, embedder, retriever, generators)
 
     @property
     def snapshot_id(self) -> str:

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     max_answer_chars: int = Field(default=4000, ge=100, description="回答モデルの回答の最大文字数")
     host: str = Field(default="127.0.0.1", min_length=1, description="待ち受けるアドレス")
     port: int = Field(default=8000, ge=1, le=65535, description="待ち受けるポート")
+    watch: bool = Field(
+        default=False, description="動いているあいだ、変わったノートを索引に取り込む"
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://\S+$",

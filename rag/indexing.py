@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,13 +14,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from rag.chunking import CHUNKING_VERSION, ChunkLimits, chunk_document, embedding_text, unit_texts
 from rag.config import Settings
 from rag.dense import DenseIndex
 from rag.embedding_run import Embedded, EmbeddingStore, Report, embed_in_slices
-from rag.errors import IndexWriteError, SnapshotError
+from rag.errors import IndexMissingError, IndexWriteError, SnapshotError
 from rag.late_interaction import TokenIndex
 from rag.lexical import BM25Index
 from rag.loading import Corpus, load_corpus
@@ -29,16 +30,17 @@ from rag.snapshot import (
     Manifest,
     Recipe,
     Snapshot,
-    check_recipe,
-    open_snapshot,
-    read_manifest,
+    open_last_good,
     write_snapshot,
 )
+from rag.snapshot_folders import id_in_use
 from rag.text import TEXT_VERSION, bigrams, words
 from rag.types import Chunk, Document
 
 PARTIAL = ".partial"
 """Folder beside the snapshots: what an interrupted run had embedded."""
+
+logger = logging.getLogger(__name__)
 
 
 def recipe_of(settings: Settings, embedder: Embedder) -> Recipe:
@@ -64,32 +66,55 @@ def limits_of(settings: Settings, embedder: Embedder) -> ChunkLimits:
 
 
 def fresh_snapshot(
-    settings: Settings, embedder: Embedder, report: Report, rebuild: bool = False
+    settings: Settings,
+    embedder: Embedder,
+    report: Report,
+    rebuild: bool = False,
+    known: Snapshot | None = None,
 ) -> tuple[Snapshot, Corpus]:
     """The snapshot of the notes as they are now: the one on disk, or a new one where they changed.
 
-    A snapshot made with another recipe raises IndexMismatchError, a damaged one
-    IndexCorruptError, unless `rebuild` says to make a new one from nothing, whatever is there.
+    A snapshot made with another recipe raises IndexMismatchError, a damaged one for which none
+    stands by IndexCorruptError, unless `rebuild` says to make a new one from nothing, whatever is
+    there. `known` need not be opened again if it is still the one in use.
     """
     report("reading", 0, 1)
     corpus = load_corpus(settings.corpus, settings.max_note_bytes)
     report("reading", 1, 1)
     recipe = recipe_of(settings, embedder)
     found = corpus_hash(corpus.documents)
-    old = None if rebuild else _open_if_any(settings.index, recipe)
-    if old is not None and old.manifest.corpus_hash == found:
+    in_use = id_in_use(settings.index, default="")
+    old = None if rebuild else _open_if_any(settings.index, recipe, known)
+    if old is not None and _is_current(old, settings.index, found):
         return old, corpus
-    with _only_indexer(settings.index):
-        old = None if rebuild else _usable(settings.index, recipe)
-        if old is not None and old.manifest.corpus_hash == found:  # another process was faster
-            return old, corpus
-        store = EmbeddingStore(settings.index / PARTIAL, embedder.fingerprint)
-        snapshot = build_snapshot(corpus.documents, settings, embedder, report, old, store)
-        report("writing", 0, 1)
-        snapshot = write_snapshot(settings.index, snapshot)
-        store.clear()
-        report("writing", 1, 1)
+    try:
+        with _only_indexer(settings.index):
+            if not rebuild and id_in_use(settings.index, default="") != in_use:
+                old = _usable(settings.index, recipe)  # another process was faster
+                if old is not None and _is_current(old, settings.index, found):
+                    return old, corpus
+            store = EmbeddingStore(settings.index / PARTIAL, embedder.fingerprint)
+            snapshot = build_snapshot(corpus.documents, settings, embedder, report, old, store)
+            report("writing", 0, 1)
+            good = _name(old) if old else ""
+            snapshot = write_snapshot(settings.index, snapshot, stand_by=good)
+            store.clear()
+            report("writing", 1, 1)
+    except IndexWriteError as error:
+        if old is None or old.manifest.corpus_hash != found:
+            raise
+        logger.warning("%s; the damaged index stays, and %s answers", error, _name(old))
+        return old, corpus
     return snapshot, corpus
+
+
+def _is_current(snapshot: Snapshot, index: Path, found: str) -> bool:
+    """Of the notes as they are now, and the one in use: else that one is damaged."""
+    return snapshot.manifest.corpus_hash == found and id_in_use(index, "") == _name(snapshot)
+
+
+def _name(snapshot: Snapshot) -> str:
+    return snapshot.manifest.snapshot_id
 
 
 def build_snapshot(
@@ -217,29 +242,38 @@ def _embed(
     return DenseIndex.build(np.concatenate(vectors), counts), token_index
 
 
-def _open_if_any(index: Path, recipe: Recipe) -> Snapshot | None:
-    """The snapshot in use, or None when there is none yet; mismatch and corruption are raised."""
-    if not (index / "CURRENT").exists():
+def _open_if_any(index: Path, recipe: Recipe, known: Snapshot | None) -> Snapshot | None:
+    """The last good snapshot, or None when there is none yet; other faults are raised."""
+    if known is not None and id_in_use(index, "") == _name(known):
+        return known
+    try:
+        return open_last_good(index, recipe)
+    except IndexMissingError:
         return None
-    return open_snapshot(index, recipe)
 
 
 def _usable(index: Path, recipe: Recipe) -> Snapshot | None:
-    """The snapshot in use when its vectors can be taken over, whatever is wrong otherwise."""
+    """The last good snapshot when its vectors can be taken over, whatever is wrong otherwise."""
     try:
-        check_recipe(read_manifest(index).recipe, recipe)
-        return open_snapshot(index, recipe)
+        return open_last_good(index, recipe)
     except SnapshotError:
         return None
 
 
 @contextmanager
 def _only_indexer(index: Path) -> Iterator[None]:
-    """One process at a time writes an index; another waits for it."""
+    """One process at a time writes an index; another waits for it.
+
+    The system releases the lock of a killed one: its file alone locks nothing.
+    """
     try:
         index.mkdir(parents=True, exist_ok=True)
         lock = FileLock(index / ".lock")
-        lock.acquire()
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            logger.warning("another process is indexing into %s; waiting until it is done", index)
+            lock.acquire()
     except OSError as error:
         raise IndexWriteError(
             f"the index folder {index} cannot be written ({error.strerror}); "

@@ -1,23 +1,27 @@
 """Stage 5: an index on disk. A snapshot is written aside, never changed, and taken up in one step.
 
-index/CURRENT                 the id of the snapshot in use
-index/snapshots/<id>/         manifest.json and the files whose SHA-256 it holds
+Each stands in a folder of its own: manifest.json and the files whose SHA-256 it holds.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
 from rag.dense import DenseIndex, FaissIndex
-from rag.errors import IndexCorruptError, IndexMismatchError, IndexMissingError, IndexWriteError
+from rag.errors import (
+    IndexCorruptError,
+    IndexMismatchError,
+    IndexMissingError,
+    IndexWriteError,
+    SnapshotError,
+)
 from rag.late_interaction import TokenIndex
 from rag.lexical import BM25Index
 from rag.snapshot_files import (
@@ -33,12 +37,21 @@ from rag.snapshot_files import (
     write_text,
     write_tokens,
 )
+from rag.snapshot_folders import (
+    aside_of,
+    discard,
+    folder_of,
+    id_in_use,
+    ids_standing_by,
+    point_to,
+    prune,
+)
 from rag.types import Chunk, Document
 
 SCHEMA_VERSION = 1
-KEPT_SNAPSHOTS = 2
-_CURRENT = "CURRENT"
 _MANIFEST = "manifest.json"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +106,8 @@ class Snapshot:
         return {tag: frozenset(found) for tag, found in rows.items()}
 
 
-def read_manifest(index: Path) -> Manifest:
-    """The manifest in use; raises an IndexMissing-, -Mismatch- (of the schema) or -CorruptError."""
-    folder = _current_folder(index)
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a snapshot's folder; raises an IndexMismatch- (schema) or -CorruptError."""
     with _reading(folder / _MANIFEST) as path:
         values = json.loads(path.read_text(encoding="utf-8"))
         recipe = values.pop("recipe")
@@ -117,9 +129,36 @@ def check_recipe(built: Recipe, current: Recipe) -> None:
 
 def open_snapshot(index: Path, current: Recipe) -> Snapshot:
     """The snapshot in use, checked whole; raises an IndexMissing-, -Mismatch- or -CorruptError."""
-    manifest = read_manifest(index)
+    snapshot_id = id_in_use(index)
+    try:
+        return _open_folder(folder_of(index, snapshot_id), current)
+    except IndexCorruptError:
+        if id_in_use(index, default=snapshot_id) == snapshot_id:
+            raise
+    return open_snapshot(index, current)  # a writer has pruned it while it was opened
+
+
+def open_last_good(index: Path, current: Recipe) -> Snapshot:
+    """The snapshot in use or, where that is damaged, the newest one standing by that is whole.
+
+    Says so in the log. Raises what `open_snapshot` does when none is whole.
+    """
+    try:
+        return open_snapshot(index, current)
+    except (IndexCorruptError, IndexMissingError) as error:
+        for snapshot_id in ids_standing_by(index):
+            try:
+                snapshot = _open_folder(folder_of(index, snapshot_id), current)
+            except SnapshotError:
+                continue
+            logger.warning("%s. The last good snapshot, %s, takes its place", error, snapshot_id)
+            return snapshot
+        raise
+
+
+def _open_folder(folder: Path, current: Recipe) -> Snapshot:
+    manifest = read_manifest(folder)
     check_recipe(manifest.recipe, current)
-    folder = index / "snapshots" / manifest.snapshot_id
     with _reading(folder / _MANIFEST):
         checksums = dict(manifest.checksums)
     for name, checksum in checksums.items():
@@ -142,15 +181,16 @@ def open_snapshot(index: Path, current: Recipe) -> Snapshot:
     return snapshot
 
 
-def write_snapshot(index: Path, snapshot: Snapshot) -> Snapshot:
-    """Writes aside, checksums, renames, then points CURRENT at it; gives it with its manifest.
+def write_snapshot(index: Path, snapshot: Snapshot, stand_by: str = "") -> Snapshot:
+    """Writes aside, checksums, renames, then puts it in use; gives it with its manifest.
 
+    Beside it only the snapshot `stand_by` is kept, which otherwise is the one that was in use.
     Raises IndexWriteError when the disk is full or read-only; what was in use stays so.
     """
-    snapshots = index / "snapshots"
-    target = snapshots / snapshot.manifest.snapshot_id
-    aside = snapshots / f".{snapshot.manifest.snapshot_id}.{os.getpid()}"
+    aside = aside_of(index, snapshot.manifest.snapshot_id)
+    target = folder_of(index, snapshot.manifest.snapshot_id)
     try:
+        before = stand_by or id_in_use(index, default="")
         aside.mkdir(parents=True, exist_ok=True)
         files = _writers(snapshot)
         for name, write in files.items():
@@ -161,15 +201,15 @@ def write_snapshot(index: Path, snapshot: Snapshot) -> Snapshot:
         for path in [*aside.iterdir(), aside]:
             sync(path)
         aside.rename(target)
-        sync(snapshots)
-        _point_to(index, manifest.snapshot_id)
+        sync(target.parent)
+        point_to(index, manifest.snapshot_id)
     except OSError as error:
-        _discard(index, aside, target)
+        discard(index, aside, target)
         raise IndexWriteError(
             f"the index could not be written to {index} ({error}); "
             "free some space or name another folder with --index DIR. The old index still stands"
         ) from error
-    _prune(index, keep=manifest.snapshot_id)
+    prune(index, keep={manifest.snapshot_id, before})
     return replace(snapshot, manifest=manifest)
 
 
@@ -223,47 +263,3 @@ def _check_manifest(snapshot: Snapshot) -> None:
     counts = {"documents": len(snapshot.documents), "chunks": len(snapshot.chunks)}
     if manifest.counts != counts:
         raise ValueError(f"it counts {manifest.counts}, the files hold {counts}")
-
-
-def _current_folder(index: Path) -> Path:
-    current = index / _CURRENT
-    if not current.exists():
-        raise IndexMissingError(f"no index in {index}; run `kotae index` to build one")
-    with _reading(current):
-        name = current.read_text(encoding="utf-8").strip()
-        folder = index / "snapshots" / name
-        if not name or "/" in name or not folder.is_dir():
-            raise ValueError(f"it names {name!r}, which is not there")
-    return folder
-
-
-def _point_to(index: Path, snapshot_id: str) -> None:
-    aside = index / f".{_CURRENT}.new"
-    write_text(aside, snapshot_id + "\n")
-    sync(aside)
-    aside.replace(index / _CURRENT)
-    sync(index)
-
-
-def _discard(index: Path, *folders: Path) -> None:
-    """Removes what a failed write left, but never the snapshot in use."""
-    with suppress(OSError):
-        (index / f".{_CURRENT}.new").unlink(missing_ok=True)
-        current = index / _CURRENT
-        in_use = current.read_bytes().strip() if current.exists() else b""
-        for folder in folders:
-            if folder.name.encode() != in_use:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _prune(index: Path, keep: str) -> None:
-    """Removes all but the newest snapshots; a leftover of a killed indexer goes too."""
-    folders = sorted(
-        (path for path in (index / "snapshots").iterdir() if path.is_dir()),
-        key=lambda path: path.stat().st_mtime,
-        reverse=True,
-    )
-    whole = [path for path in folders if not path.name.startswith(".") and path.name != keep]
-    leftovers = [path for path in folders if path.name.startswith(".")]
-    for path in whole[KEPT_SNAPSHOTS - 1 :] + leftovers:
-        shutil.rmtree(path, ignore_errors=True)

@@ -95,6 +95,9 @@ class FakeAssistant:
         }
         self.tags = tuple(sorted({tag for note in self.documents() for tag in note.tags}))
 
+    def renewed(self, *, reindex: bool) -> FakeAssistant | None:
+        return None
+
     def documents(self) -> tuple[Document, ...]:
         return tuple(self._documents.values())
 

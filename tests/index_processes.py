@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rag.indexing import build_snapshot, fresh_snapshot
 from rag.loading import load_corpus
-from rag.snapshot import KEPT_SNAPSHOTS, Snapshot, write_snapshot
+from rag.snapshot import Snapshot, write_snapshot
 from tests.fakes import NOTES, BigramEmbedder, make_settings, silent
 
 NEW_NOTE = {"新しい.md": "## 新しい節\n\nあとから加えた文である。\n"}
@@ -29,7 +29,7 @@ STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtre
 def kill_at_every_step(folder: Path) -> None:
     """One old index after another; the writer of the new one dies at its first, second, … step."""
     old = make_settings(folder / "old")
-    for _ in range(KEPT_SNAPSHOTS):  # so that one of them is to be removed
+    for _ in range(2):  # so that one of them is to be removed
         fresh_snapshot(old, BigramEmbedder(), silent, rebuild=True)
     new = make_settings(folder / "new", {**NOTES, **NEW_NOTE})
     documents = load_corpus(new.corpus, new.max_note_bytes).documents

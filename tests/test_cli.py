@@ -263,11 +263,18 @@ def change_schema(index: Path) -> None:
     path.write_text(json.dumps(manifest), encoding="utf-8")
 
 
-def lose_pointer(index: Path) -> None:
+def test_a_lost_pointer_is_mended_and_told(
+    run: Run, index: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (index / "CURRENT").write_text("nowhere\n", encoding="utf-8")
+    assert run("search", "光")[0] == 0
+    assert "The last good snapshot" in caplog.text
+    caplog.clear()
+    assert run("search", "光")[0] == 0
+    assert caplog.text == ""
 
 
-@pytest.mark.parametrize("spoil", [damage, change_schema, lose_pointer])
+@pytest.mark.parametrize("spoil", [damage, change_schema])
 def test_an_unusable_index_is_refused_with_the_command_that_mends_it(
     run: Run, index: Path, spoil: Callable[[Path], None]
 ) -> None:

@@ -38,8 +38,8 @@ def test_file_then_variable_then_command_line_the_later_wins(
     assert (settings.top_k, settings.port, settings.host) == (4, 3333, "0.0.0.0")
 
 
-OTHER = {"max_answer_chars": "400", "answer_timeout_seconds": "40.5"}
-"""Where what goes for the others is out of bounds."""
+OTHER = {"max_answer_chars": "400", "answer_timeout_seconds": "40.5", "watch": "True"}
+"""Where what goes for the others is out of bounds, or of another kind."""
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - {"models"}))

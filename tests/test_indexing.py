@@ -360,7 +360,7 @@ def test_a_read_only_folder_is_told_and_its_index_still_opens(
     settings = make_settings(tmp_path)
     first, _ = refresh(settings)
 
-    def refuse(*_: object) -> NoReturn:
+    def refuse(*_: object, **__: object) -> NoReturn:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("rag.indexing.FileLock.acquire", refuse)

@@ -32,6 +32,7 @@ ORDER = (
     "lexical",
     "late_interaction",
     "snapshot_files",
+    "snapshot_folders",
     "snapshot",
     "embedding_run",
     "indexing",

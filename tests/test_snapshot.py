@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from rag import snapshot as snapshot_module
+from rag import snapshot_folders
 from rag.config import Settings
 from rag.dense import FaissIndex
 from rag.errors import (
@@ -28,7 +29,7 @@ from rag.errors import (
 from rag.indexing import build_snapshot, fresh_snapshot, recipe_of
 from rag.lexical import BM25Index
 from rag.loading import make_document
-from rag.snapshot import KEPT_SNAPSHOTS, Manifest, Recipe, Snapshot, open_snapshot, write_snapshot
+from rag.snapshot import Manifest, Recipe, Snapshot, open_snapshot, write_snapshot
 from rag.snapshot_files import TOKEN_ARRAYS, sha256_of
 from tests.fakes import NOTES, BigramEmbedder, make_settings, silent
 
@@ -257,7 +258,7 @@ def test_a_disk_that_fills_up_while_swapping_leaves_the_old_index(
     """The folder's rename, the new pointer's write and sync, and its taking the old one's place."""
     old = open_snapshot(index, RECIPE).manifest
     before = sorted(path for path in index.rglob("*"))
-    steps = [(Path, "rename"), (snapshot_module, "write_text"), (snapshot_module, "sync")]
+    steps = [(Path, "rename"), (snapshot_folders, "write_text"), (snapshot_folders, "sync")]
     owner, name = [*steps, (Path, "replace")][failing_call - 1]
     real = getattr(owner, name)
 
@@ -304,7 +305,7 @@ def test_old_snapshots_and_leftovers_of_the_killed_are_removed(index: Path) -> N
     leftover.mkdir()
     ids = [write_snapshot(index, build(dict(NOTES))).manifest.snapshot_id for _ in range(3)]
     found = {path.name for path in (index / "snapshots").iterdir()}
-    assert found == set(ids[-KEPT_SNAPSHOTS:])
+    assert found == set(ids[-2:])
 
 
 def test_a_writer_killed_at_any_step_leaves_the_old_or_the_new_index_whole(

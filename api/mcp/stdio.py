@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from api.answering import Readiness
+from api.following import Follower
 from api.mcp.http import page_address
 from api.mcp.results import Address
 from api.mcp.server import create_mcp_server
@@ -27,7 +28,8 @@ class McpOverStdio:
     def run(self) -> None:
         """Serves; while it does, whatever else is printed goes to stderr."""
         self._readiness.open_in_background(self._settings)
-        self._server.run("stdio")
+        with Follower(self._settings, self._readiness):
+            self._server.run("stdio")
 
 
 def file_address(corpus: Path) -> Address:

@@ -16,6 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from api.answering import Answering, Readiness
 from api.feedback import FeedbackStore
+from api.following import Follower
 from api.metrics import Metrics
 from api.slack import check_token, open_slack
 from rag.config import Settings
@@ -36,7 +37,8 @@ async def run_socket_mode(
     Says so once questions reach it.
     """
     app_token = check_token(settings, "slack_app_token")
-    service = open_slack(settings, Readiness(assistant), FeedbackStore(settings.index), Metrics())
+    readiness = Readiness(assistant)
+    service = open_slack(settings, readiness, FeedbackStore(settings.index), Metrics())
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -46,7 +48,8 @@ async def run_socket_mode(
         try:
             await handler.connect_async()  # type: ignore[no-untyped-call]
             say(f"Kotae → Slack, @{name}  (Ctrl+C で終了 / to stop)")
-            await keep_alive(service.client)
+            with Follower(settings, readiness):
+                await keep_alive(service.client)
         finally:
             await handler.close_async()  # type: ignore[no-untyped-call]
 

@@ -18,6 +18,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `kotae serve`."""
     parser.add_argument("--host", help="address to listen on (127.0.0.1: this machine alone)")
     parser.add_argument("--port", type=int, help="port to listen on (8000)")
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        default=None,
+        help="take up notes that change meanwhile, without a restart",
+    )
 
 
 def run_serve(options: argparse.Namespace) -> int:
@@ -53,7 +59,7 @@ COMMAND = Command(
     summary="start the chat page and the HTTP API",
     examples=(
         "kotae serve",
-        "kotae serve --corpus ~/notes --index ~/.kotae-index --port 8080",
+        "kotae serve --corpus ~/notes --index ~/.kotae-index --port 8080 --watch",
     ),
     add_options=add_options,
     run=run_serve,
