@@ -1,7 +1,8 @@
-"""Which engine embeds how much: one question, a changed note, a whole folder of notes.
+"""Which engine embeds how many passages: those of a changed note, of a whole folder of notes.
 
-Questions and small loads share one session. A large load gets a session that runs whole batches
-side by side, one on each processor; a larger one, on matrix hardware, torch in a child process.
+A small load gets a session whose threads share each batch. A large one gets a session that runs
+whole batches side by side, one on each processor; a larger one, on matrix hardware, torch in a
+child process.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Openers:
-    """How the engines for large loads are opened."""
+    """How the engines are opened."""
 
+    shared: Callable[[], Engine]
     side_by_side: Callable[[], Engine]
     torch: Callable[[], AbstractContextManager[Forward]]
 
@@ -58,6 +60,7 @@ class Openers:
     def of(cls, folder: Path, onnx_file: Path) -> Openers:
         """Over the files of a prepared model."""
         return cls(
+            lambda: Engine(open_onnx(onnx_file)),
             lambda: Engine(open_onnx(onnx_file, threads=1), count_processors()),
             lambda: open_torch_process(folder),
         )
@@ -66,11 +69,11 @@ class Openers:
 class Engines:
     """The engines of one run of indexing: opened when first needed, closed together."""
 
-    def __init__(self, small: Forward, openers: Openers) -> None:
-        self._small = Engine(small)
+    def __init__(self, openers: Openers) -> None:
         self._openers = openers
         self._opened = ExitStack()
-        self._side_by_side: Engine | None = None
+        self._onnx: Engine | None = None
+        self._is_onnx_side_by_side = False
         self._torch: Engine | None = None
         self._tokens = 0
         self._torch_refused = False
@@ -92,20 +95,25 @@ class Engines:
         if self._torch is None and self._tokens >= TORCH_TOKENS and not self._torch_refused:
             self._torch = self._open_torch(*sample)
             self._torch_refused = self._torch is None
-        if self._torch is not None:
-            return self._torch
-        if self._side_by_side is None and self._tokens >= SIDE_BY_SIDE_TOKENS:
-            self._side_by_side = self._openers.side_by_side()
-        return self._side_by_side or self._small
+        return self._torch or self._choose_onnx()
+
+    def _choose_onnx(self) -> Engine:
+        """The session for as many tokens as have come; only one is kept."""
+        side_by_side = self._tokens >= SIDE_BY_SIDE_TOKENS
+        if self._onnx is None or side_by_side is not self._is_onnx_side_by_side:
+            self._onnx = self._openers.side_by_side() if side_by_side else self._openers.shared()
+            self._is_onnx_side_by_side = side_by_side
+        return self._onnx
 
     def _open_torch(self, ids: Ids, mask: Ids) -> Engine | None:
         """Torch where it is faster, works and gives this batch the vectors it should have."""
         if not has_matrix_hardware():
             return None
         torch = self._opened.enter_context(self._openers.torch())
-        if not agrees(torch, self._small.forward, ids, mask):
+        reference = self._choose_onnx().forward
+        if not agrees(torch, reference, ids, mask):
             return None
-        return Engine(with_fallback(torch, self._small.forward))
+        return Engine(with_fallback(torch, reference))
 
 
 def agrees(forward: Forward, reference: Forward, ids: Ids, mask: Ids) -> bool:

@@ -11,11 +11,12 @@ import numpy as np
 from rag.bundled_bulk import Engines, Openers, map_side_by_side
 from rag.bundled_forward import Forward, Ids, States, open_onnx
 from rag.bundled_model import (
-    FORMAT_VERSION,
     MAX_TOKENS,
-    ONNX_FILE,
+    PASSAGE_ONNX_FILE,
     PASSAGE_PREFIX,
     QUERY_PREFIX,
+    QUESTION_ONNX_FILE,
+    VECTORS_VERSION,
     VOCABULARY_FOLDER,
     open_bundled_model,
 )
@@ -34,17 +35,20 @@ def open_bundled_embedder(name: str, progress: Progress | None = None) -> Bundle
     folder = open_bundled_model(progress)
     try:
         tokenizer = BundledTokenizer.open(folder / VOCABULARY_FOLDER)
-        forward = open_onnx(folder / ONNX_FILE)
+        forward = open_onnx(folder / QUESTION_ONNX_FILE)
     except Exception as error:
         raise ModelError(
             f"embedding model {name!r}: its prepared files do not open ({error}); "
             f"delete the folder {folder} and try again"
         ) from error
-    return BundledEmbedder(name, tokenizer, forward, Openers.of(folder, folder / ONNX_FILE))
+    return BundledEmbedder(name, tokenizer, forward, Openers.of(folder, folder / PASSAGE_ONNX_FILE))
 
 
 class BundledEmbedder:
-    """The default Embedder; may be shared between threads."""
+    """The default Embedder; may be shared between threads.
+
+    `forward` embeds questions; `openers` open what embeds passages, once there are any.
+    """
 
     def __init__(
         self, name: str, tokenizer: BundledTokenizer, forward: Forward, openers: Openers
@@ -58,8 +62,8 @@ class BundledEmbedder:
 
     @property
     def fingerprint(self) -> str:
-        """From the weights' checksum, the prefixes, the pooling and the version of the files."""
-        parts = (SOURCE_SHA256, FORMAT_VERSION, QUERY_PREFIX, PASSAGE_PREFIX, "mean", MAX_TOKENS)
+        """From the weights' checksum, the prefixes, the pooling and a version."""
+        parts = (SOURCE_SHA256, VECTORS_VERSION, QUERY_PREFIX, PASSAGE_PREFIX, "mean", MAX_TOKENS)
         return hashlib.sha256(repr(parts).encode("utf-8")).hexdigest()[:16]
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -68,9 +72,14 @@ class BundledEmbedder:
         return [len(encoding.ids) for encoding in self.tokenizer.encode(prefixed)]
 
     def embed_queries(self, texts: Sequence[str]) -> tuple[Matrix, list[TokenVectors]]:
-        """See Embedder."""
-        with Engines(self.forward, self.openers) as engines:
-            return self._embed(QUERY_PREFIX, texts, engines, None)
+        """See Embedder; one text at a time, for in eight bits one would change another's vector."""
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        token_vectors: list[TokenVectors] = []
+        for row, encoding in enumerate(self._encode(QUERY_PREFIX, texts)):
+            states = self.forward(*pad([encoding]))[0]
+            vectors[row], tokens = _pool(states, encoding, len(QUERY_PREFIX))
+            token_vectors.append(tokens)
+        return unit_rows(vectors), token_vectors
 
     def embed_passages(
         self, texts: Sequence[str], progress: Progress | None = None
@@ -82,16 +91,20 @@ class BundledEmbedder:
     @contextmanager
     def bulk(self) -> Iterator[EmbedPassages]:
         """See Embedder."""
-        with Engines(self.forward, self.openers) as engines:
-            yield lambda texts, progress: self._embed(PASSAGE_PREFIX, texts, engines, progress)
+        with Engines(self.openers) as engines:
+            yield lambda texts, progress: self._embed_passages(texts, engines, progress)
 
-    def _embed(
-        self, prefix: str, texts: Sequence[str], engines: Engines, progress: Progress | None
+    def _encode(self, prefix: str, texts: Sequence[str]) -> list[Encoding]:
+        """`prefix` + each text, cut to what the model reads."""
+        return [_cut(found) for found in self.tokenizer.encode([prefix + text for text in texts])]
+
+    def _embed_passages(
+        self, texts: Sequence[str], engines: Engines, progress: Progress | None
     ) -> tuple[Matrix, list[TokenVectors]]:
-        """Unit rows and token vectors of `prefix` + each text, in the order of `texts`."""
+        """Unit rows and token vectors of the texts in order; similar lengths go together."""
         if not texts:
             return np.zeros((0, self.dim), np.float32), []
-        encodings = [_cut(found) for found in self.tokenizer.encode([prefix + t for t in texts])]
+        encodings = self._encode(PASSAGE_PREFIX, texts)
         lengths = [len(encoding.ids) for encoding in encodings]
         groups = list(group_by_length(lengths, BATCH_TOKENS))
         engine = engines.choose(sum(lengths), pad([encodings[row] for row in groups[0]]))
@@ -100,7 +113,8 @@ class BundledEmbedder:
             own = [encodings[row] for row in rows]
             states = engine.forward(*pad(own))
             return [
-                (r, *_pool(s, e, len(prefix))) for r, s, e in zip(rows, states, own, strict=True)
+                (r, *_pool(s, e, len(PASSAGE_PREFIX)))
+                for r, s, e in zip(rows, states, own, strict=True)
             ]
 
         vectors = np.zeros((len(texts), self.dim), np.float32)

@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 Ids = npt.NDArray[np.int64]
 States = npt.NDArray[np.float32]
@@ -33,29 +36,53 @@ SHAPE = struct.Struct("<3q")
 
 
 def open_onnx(path: Path, threads: int | None = None) -> Forward:
-    """ONNX Runtime over the graph that rag.bundled_graph wrote, in float32.
+    """ONNX Runtime over a graph that rag.bundled_graph wrote.
 
     `threads` share the work of a batch; by default as many as there are processors.
     """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or count_processors()
-    # The graph is made of fused operators already: optimising it again only costs start-up time.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # Idle threads that spin would take the processor from the rest of the server, and on a busy
-    # machine from the thread that they wait for.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    pair = processor_pair() if options.intra_op_num_threads == 2 else None
-    if pair:  # ONNX Runtime counts processors from 1
-        options.add_session_config_entry("session.intra_op_thread_affinities", str(pair[1] + 1))
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    threads = threads or count_processors()
+    pair = processor_pair() if threads == 2 else None
+    session = _open_session(path, threads, pair)
 
     def forward(ids: Ids, mask: Ids) -> States:
         states: States = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
         return states
 
     return on_processor(pair[0], forward) if pair else forward
+
+
+def watch_onnx(model: bytes) -> Callable[[Ids, Ids], dict[str, npt.NDArray[np.float32]]]:
+    """As `open_onnx`, for a graph in memory; gives all of its outputs by name."""
+    session = _open_session(model, count_processors(), None)
+    names = [output.name for output in session.get_outputs()]
+
+    def forward(ids: Ids, mask: Ids) -> dict[str, npt.NDArray[np.float32]]:
+        outputs = session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return dict(zip(names, outputs, strict=True))
+
+    return forward
+
+
+def _open_session(
+    model: Path | bytes, threads: int, pair: tuple[int, int] | None
+) -> InferenceSession:
+    """A session of that many threads; of a `pair` of processors the second gets its thread."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    # The graph is made of fused operators already: optimising it again only costs start-up time.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if pair:
+        # On a processor of its own a thread may spin while it waits for the next operator, for it
+        # keeps nobody from work; ONNX Runtime counts processors from 1.
+        options.add_session_config_entry("session.intra_op_thread_affinities", str(pair[1] + 1))
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    else:
+        # Idle threads that spin would take the processor from the rest of the server, and on a
+        # busy machine from the thread that they wait for.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def processor_pair() -> tuple[int, int] | None:

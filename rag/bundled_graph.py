@@ -1,4 +1,4 @@
-"""BundledWeights → the ONNX graph that answers questions: small on disk, quick to open.
+"""BundledWeights → the model as an ONNX graph: small on disk, quick to open.
 
 Written by hand instead of traced, so that preparing needs no torch, ONNX Runtime's fused operators
 stand in it from the start, and the vocabulary table (four fifths of the model) keeps its 4 bits:
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from rag.bundled_weights import BLOCK_SIZE, BundledWeights
+from rag.protocols import Matrix
 
 MICROSOFT = "com.microsoft"
 OPSET = 21
@@ -22,12 +23,16 @@ EPSILON = 1e-12
 
 
 class GraphBuilder:
-    """Collects nodes and constants; every method returns the name of what it added."""
+    """Collects nodes and constants; every method returns the name of what it added.
+
+    `multiplied` tells what is multiplied with each weight matrix.
+    """
 
     def __init__(self, weights: BundledWeights) -> None:
         self.weights = weights
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
+        self.multiplied: dict[str, str] = {}
 
     def constant(self, name: str, values: npt.NDArray[Any]) -> str:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
@@ -47,10 +52,16 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(op, inputs, [output], domain=domain, **options))
         return output
 
-    def linear(self, inputs: str, name: str, n_in: int, n_out: int) -> str:
-        """`inputs` times a weight matrix, without its bias: the next operator adds that."""
-        matrix = self.constant(f"{name}.w", self.weights.floats(f"{name}.w", n_out, n_in).T)
-        return self.node("MatMul", [inputs, matrix], f"{name}.out")
+    def linear(self, inputs: str, name: str, *parts: str) -> str:
+        """`inputs` times the weights of `parts` side by side; the next operator adds the biases."""
+        size = self.weights.tensors[f"{parts[0]}.b"].size
+        matrices = [self.weights.floats(f"{part}.w", size, -1).T for part in parts]
+        self.multiplied[name] = inputs
+        return self.multiply(inputs, name, np.concatenate(matrices, axis=1))
+
+    def multiply(self, inputs: str, name: str, matrix: Matrix) -> str:
+        """`inputs` times `matrix`, shape (in, out)."""
+        return self.node("MatMul", [inputs, self.constant(f"{name}.w", matrix)], f"{name}.out")
 
     def add_and_normalise(self, inputs: str, skip: str, bias: str, norm: str, output: str) -> str:
         # Not the fused SkipLayerNormalization: these three take a quarter of its time.
@@ -94,37 +105,38 @@ class GraphBuilder:
 
     def layer(self, inputs: str, number: int, output: str) -> str:
         """Self-attention, then the feed-forward pair, each added to its input and normalised."""
-        size, prefix = self.weights.hidden_size, f"l{number}"
-        parts = [f"{prefix}.{part}" for part in "qkv"]
-        matrix = np.concatenate(
-            [self.weights.floats(f"{p}.w", size, size).T for p in parts], axis=1
-        )
-        bias = np.concatenate([self.weights.floats(f"{p}.b", size) for p in parts])
-        names = [self.constant(f"{prefix}.qkv.w", matrix), self.constant(f"{prefix}.qkv.b", bias)]
-        context = self.node(
-            "Attention",
-            [inputs, *names, "mask"],
-            f"{prefix}.context",
-            MICROSOFT,
-            num_heads=self.weights.heads,
-        )
-        attended = self.linear(context, f"{prefix}.ao", size, size)
-        bias_name = self.tensor(f"{prefix}.ao.b")
-        middle = self.add_and_normalise(
-            attended, inputs, bias_name, f"{prefix}.aln", f"{prefix}.middle"
-        )
-        wide = self.linear(middle, f"{prefix}.fi", size, 4 * size)
+        prefix = f"l{number}"
+        context = self.attention(inputs, prefix)
+        attended = self.linear(context, f"{prefix}.ao", f"{prefix}.ao")
+        bias = self.tensor(f"{prefix}.ao.b")
+        middle = self.add_and_normalise(attended, inputs, bias, f"{prefix}.aln", f"{prefix}.middle")
+        wide = self.linear(middle, f"{prefix}.fi", f"{prefix}.fi")
         active = self.node(
             "BiasGelu", [wide, self.tensor(f"{prefix}.fi.b")], f"{prefix}.active", MICROSOFT
         )
-        narrow = self.linear(active, f"{prefix}.fo", 4 * size, size)
-        bias_name = self.tensor(f"{prefix}.fo.b")
-        return self.add_and_normalise(narrow, middle, bias_name, f"{prefix}.oln", output)
+        narrow = self.linear(active, f"{prefix}.fo", f"{prefix}.fo")
+        bias = self.tensor(f"{prefix}.fo.b")
+        return self.add_and_normalise(narrow, middle, bias, f"{prefix}.oln", output)
+
+    def attention(self, inputs: str, prefix: str) -> str:
+        """What each token takes from the others, all heads side by side."""
+        parts = [f"{prefix}.{part}" for part in "qkv"]
+        biases = np.concatenate([self.weights.floats(f"{part}.b", -1) for part in parts])
+        projected = self.linear(inputs, f"{prefix}.qkv", *parts)
+        self.nodes.append(helper.make_node("Split", [projected], parts, axis=2, num_outputs=3))
+        names = [*parts, self.constant(f"{prefix}.qkv.b", biases), "mask"]
+        heads = self.weights.heads
+        return self.node(
+            "MultiHeadAttention", names, f"{prefix}.context", MICROSOFT, num_heads=heads
+        )
 
 
-def build_graph(weights: BundledWeights) -> ModelProto:
-    """`input_ids`, `attention_mask` (batch, tokens) → `last_hidden_state` (batch, tokens, dim)."""
-    builder = GraphBuilder(weights)
+def build_graph(builder: GraphBuilder, watched: bool = False) -> ModelProto:
+    """`input_ids`, `attention_mask` (batch, tokens) → `last_hidden_state` (batch, tokens, dim).
+
+    A `watched` graph also gives what is multiplied with each weight matrix.
+    """
+    weights = builder.weights
     builder.node("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
     states = builder.embeddings()
     for number in range(weights.layers):
@@ -133,6 +145,7 @@ def build_graph(weights: BundledWeights) -> ModelProto:
             states, number, "last_hidden_state" if is_last else f"l{number}.states"
         )
     shape = ["batch", "tokens"]
+    others = builder.multiplied.values() if watched else ()
     graph = helper.make_graph(
         builder.nodes,
         "e5-small",
@@ -140,7 +153,10 @@ def build_graph(weights: BundledWeights) -> ModelProto:
             helper.make_tensor_value_info("input_ids", TensorProto.INT64, shape),
             helper.make_tensor_value_info("attention_mask", TensorProto.INT64, shape),
         ],
-        [helper.make_tensor_value_info(states, TensorProto.FLOAT, [*shape, weights.hidden_size])],
+        [
+            helper.make_tensor_value_info(states, TensorProto.FLOAT, [*shape, weights.hidden_size]),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in others),
+        ],
         builder.constants,
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag.bundled_weights import (
     SOURCE_SHA256,
@@ -25,17 +25,23 @@ from rag.bundled_weights import (
 from rag.errors import ModelError
 from rag.protocols import Progress
 
-FORMAT_VERSION = 3
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+FORMAT_VERSION = 4
 """Counts up whenever another file, or another content, is written below."""
+VECTORS_VERSION = 3
+"""Counts up whenever a passage would get another vector; an index of the other ones is refused."""
 
 FOLDER_NAME = f"e5-small-v{FORMAT_VERSION}"
 MANIFEST = "manifest.json"
-ONNX_FILE = Path("onnx/model.onnx")
+PASSAGE_ONNX_FILE = Path("onnx/model.onnx")
+QUESTION_ONNX_FILE = Path("onnx/question.onnx")
 VOCABULARY_FOLDER = Path("vocabulary")
 MAX_TOKENS = 512
 QUERY_PREFIX = "query: "
 PASSAGE_PREFIX = "passage: "
-SPACE_NEEDED = "650 MB"
+SPACE_NEEDED = "750 MB"
 
 
 def cache_folder() -> Path:
@@ -103,7 +109,8 @@ def _prepare(folder: Path, progress: Progress) -> None:
         _write_config,
         _write_tokenizer,
         _write_vocabulary,
-        _write_graph,
+        _write_passage_graph,
+        _write_question_graph,
         _write_weights,
     ]
     total = len(steps) + 2
@@ -216,16 +223,29 @@ def _write_vocabulary(folder: Path, weights: BundledWeights) -> None:
     write_vocabulary(folder / VOCABULARY_FOLDER, weights.pieces, weights.scores)
 
 
-def _write_graph(folder: Path, weights: BundledWeights) -> None:
-    """The ONNX graph, its weights in a file of their own so that they are mapped, not read."""
+def _write_passage_graph(folder: Path, weights: BundledWeights) -> None:
+    """The ONNX graph in float32."""
+    from rag.bundled_graph import GraphBuilder, build_graph
+
+    _save_graph(build_graph(GraphBuilder(weights)), folder / PASSAGE_ONNX_FILE)
+
+
+def _write_question_graph(folder: Path, weights: BundledWeights) -> None:
+    """The ONNX graph that multiplies in eight bits."""
+    from rag.bundled_graph import build_graph
+    from rag.bundled_quantizing import QuantizedGraphBuilder, measure_peaks
+
+    builder = QuantizedGraphBuilder(weights, measure_peaks(weights))
+    _save_graph(build_graph(builder), folder / QUESTION_ONNX_FILE)
+
+
+def _save_graph(graph: ModelProto, path: Path) -> None:
+    """One file with the graph, and its weights in another so that they are mapped, not read."""
     import onnx
 
-    from rag.bundled_graph import build_graph
-
-    path = folder / ONNX_FILE
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     onnx.save(
-        build_graph(weights),
+        graph,
         path,
         save_as_external_data=True,
         location=f"{path.name}.data",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from langchain_text_splitters import RecursiveCharacterTextSplitter
-
 from rag.text import plain_text, sentence_spans
 from rag.types import Block, Document
 
@@ -65,6 +63,8 @@ def split_block(
 
 def _split_sentence(sentence: str, room: int, size: int) -> list[str]:
     """Consecutive pieces that make the sentence up again, of about `room` of its `size` tokens."""
+    from langchain_text_splitters import RecursiveCharacterTextSplitter  # slow, and seldom needed
+
     splitter = RecursiveCharacterTextSplitter(
         separators=SEPARATORS,
         keep_separator="end",

@@ -16,7 +16,21 @@ import pytest
 
 from rag import bundled_model, bundled_weights
 from rag.bundled_forward import open_onnx
-from rag.bundled_model import FOLDER_NAME, MANIFEST, ONNX_FILE, is_intact, open_bundled_model
+from rag.bundled_model import (
+    FOLDER_NAME,
+    MANIFEST,
+    PASSAGE_ONNX_FILE,
+    QUESTION_ONNX_FILE,
+    is_intact,
+    open_bundled_model,
+)
+from rag.bundled_quantizing import (
+    LARGEST_PEAK,
+    ZERO_CODE,
+    channel_divisors,
+    measure_peaks,
+    quantize_columns,
+)
 from rag.bundled_weights import (
     BLOCK,
     BundledWeights,
@@ -93,9 +107,9 @@ def test_the_model_is_prepared_once(source: Source) -> None:
     steps: list[tuple[int, int]] = []
     folder = open_bundled_model(lambda done, total: steps.append((done, total)))
     assert is_intact(folder)
-    assert steps == [(done, 8) for done in range(9)]
+    assert steps == [(done, 9) for done in range(10)]
     assert open_bundled_model(lambda done, total: steps.append((done, total))) == folder
-    assert len(steps) == 9
+    assert len(steps) == 10
     assert source.reads == 1
 
 
@@ -168,7 +182,7 @@ def test_a_full_disk_leaves_nothing_behind_and_says_what_to_do(
         (folder / "half").write_bytes(b"x")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(bundled_model, "_write_graph", fill_disk)
+    monkeypatch.setattr(bundled_model, "_write_passage_graph", fill_disk)
     with pytest.raises(ModelError, match=r"No space left.*KOTAE_CACHE"):
         open_bundled_model()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [f"{FOLDER_NAME}.lock"]
@@ -235,13 +249,57 @@ def _bert(weights: BundledWeights, ids: list[int]) -> Matrix:
 
 
 def test_the_graph_computes_bert_and_ignores_padding(source: Source) -> None:
-    forward = open_onnx(open_bundled_model() / ONNX_FILE)
+    forward = open_onnx(open_bundled_model() / PASSAGE_ONNX_FILE)
     ids = [0, 9, 5, 7, 30, 2]
     padded = np.array([[*ids, 1, 1], [0, 4, 6, 8, 10, 12, 14, 2]])
     mask = np.array([[1] * 6 + [0] * 2, [1] * 8])
     states = forward(padded, mask)
     assert np.allclose(states[0, :6], _bert(tiny_weights(), ids), atol=1e-4)
     assert np.allclose(states[1], _bert(tiny_weights(), padded[1].tolist()), atol=1e-4)
+
+
+def test_the_graph_in_eight_bits_stays_close_to_bert(source: Source) -> None:
+    forward = open_onnx(open_bundled_model() / QUESTION_ONNX_FILE)
+    ids = [0, 9, 5, 7, 30, 2]
+    states = forward(np.array([ids]), np.ones((1, len(ids)), np.int64))[0]
+    expected = _bert(tiny_weights(), ids)
+    lengths = np.linalg.norm(states, axis=1) * np.linalg.norm(expected, axis=1)
+    assert ((states * expected).sum(axis=1) / lengths).min() >= 0.995
+
+
+def test_a_channel_far_larger_than_the_others_costs_them_no_precision() -> None:
+    random = np.random.default_rng(0)
+    inputs, matrix = random.normal(size=(200, 64)), random.normal(size=(64, 8))
+    inputs[:, 7] *= 1000
+    matrix[7] /= 1000
+
+    def product_error(divisors: Matrix) -> float:
+        codes, scales = quantize_columns((matrix * divisors[:, None]).astype(np.float32))
+        even = inputs / divisors
+        step = np.abs(even).max() / 127  # as the operator quantises: one scale for all channels
+        found = (np.rint(even / step) * step) @ ((codes.astype(float) - ZERO_CODE) * scales)
+        return float(np.abs(found - inputs @ matrix).max())
+
+    peaks = np.abs(inputs).max(axis=0).astype(np.float32)
+    divisors = channel_divisors(peaks)
+    assert (peaks / divisors).max() <= LARGEST_PEAK * np.median(peaks) * 1.001
+    assert product_error(divisors) < product_error(np.ones(64, np.float32)) / 20
+
+
+def test_peaks_are_those_of_every_matrixs_own_input() -> None:
+    weights = tiny_weights()
+    peaks = measure_peaks(weights)
+    sizes = {"qkv": 32, "ao": 32, "fi": 32, "fo": 128}
+    expected = {f"l{layer}.{name}": size for layer in range(2) for name, size in sizes.items()}
+    assert {name: len(found) for name, found in peaks.items()} == expected
+    assert peaks["l0.fo"].min() >= 0.0
+    assert measure_peaks(weights)["l1.fo"].tolist() == peaks["l1.fo"].tolist()
+
+
+def test_a_column_of_zeros_stays_zero() -> None:
+    codes, scales = quantize_columns(np.zeros((3, 2), np.float32))
+    assert codes.tolist() == [[ZERO_CODE] * 2] * 3
+    assert np.isfinite(scales).all()
 
 
 def test_every_tensor_gets_its_name_in_transformers() -> None:
