@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from api import chat_completions, health, pages, routes
+from api.access import sign_in
+from api.access.gate import Doorkeeper, Gate
 from api.answering import Answering, Readiness
 from api.errors import UnknownErrors, add_error_handlers
 from api.feedback import FeedbackStore
@@ -50,11 +52,12 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
     app.state.readiness = readiness
     app.state.feedback = FeedbackStore(settings.index)
     app.state.metrics = metrics
+    app.state.doorkeeper = doorkeeper = Doorkeeper.of(settings)
     app.state.slack = slack = open_slack_events(settings, readiness, app.state.feedback, metrics)
     mcp = open_mcp_over_http(settings, readiness, metrics)
     add_error_handlers(app)
-    for router in (routes.router, chat_completions.router, health.router, pages.router):
-        app.include_router(router)
+    for routed in (routes, chat_completions, health, pages, sign_in):
+        app.include_router(routed.router)
     if slack:
         app.include_router(slack.router())
     if mcp:
@@ -63,6 +66,7 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
     document_limit(app, settings.max_question_chars)
     # The last added is the outermost.
     app.add_middleware(BodyLimit)
+    app.add_middleware(Gate, doorkeeper=doorkeeper)
     app.add_middleware(UnknownErrors)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(SecurityHeaders)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from api.access.gate import Doorkeeper
 from api.answering import CurrentAssistant
 from api.metrics import CurrentMetrics
 from api.schemas import ErrorResponse
@@ -20,12 +21,12 @@ class HealthResponse(BaseModel):
 
 
 class ReadyResponse(BaseModel):
-    """Index and model are loaded."""
+    """Index and model are loaded; strangers, where a key is asked for, learn no more than that."""
 
     status: str = "ready"
-    snapshot_id: str
-    documents: int
-    models: list[str]
+    snapshot_id: str | None = None
+    documents: int | None = None
+    models: list[str] | None = None
 
 
 @router.get("/healthz", summary="動いているか")
@@ -35,8 +36,11 @@ async def healthz() -> HealthResponse:
 
 
 @router.get("/readyz", summary="質問に答えられるか", responses={503: {"model": ErrorResponse}})
-def readyz(assistant: CurrentAssistant) -> ReadyResponse:
+def readyz(request: Request, assistant: CurrentAssistant) -> ReadyResponse:
     """503 until the index and the model are loaded."""
+    doorkeeper: Doorkeeper = request.app.state.doorkeeper
+    if doorkeeper.keys.demanded and not request.state.visitor:
+        return ReadyResponse()
     return ReadyResponse(
         snapshot_id=assistant.snapshot_id,
         documents=len(assistant.documents()),

@@ -30,6 +30,13 @@ MESSAGES: Final[dict[str, tuple[int, str]]] = {
     "unsupported_media_type": (415, "Content-Type は application/json にしてください。"),
     "http": (400, "リクエストを処理できません。"),
     "not_ready": (503, "準備中です。索引とモデルを読み込んでいます。少しお待ちください。"),
+    "unauthorized": (401, "API キーが要ります。画面ではサインインし直してください。"),
+    "wrong_host": (
+        421,
+        "この名前では応答しません。管理者は allowed_hosts を確認してください。",
+    ),
+    "wrong_origin": (403, "ほかのサイトからのリクエストは受け付けません。"),
+    "rate_limited": (429, "リクエストが多すぎます。少し待ってから、もう一度お試しください。"),
     "feedback": (500, "フィードバックを保存できませんでした。"),
     "internal": (
         500,
@@ -115,6 +122,9 @@ PAGE_TEXTS: Final[dict[str, str]] = {
     "error_id": "番号 {id}",
 }
 """The chat page's own sentences, handed to its script; `{name}` is filled in there."""
+
+SIGN_IN_WRONG: Final = "このキーでは入れません。"
+"""The sign-in page's answer to a wrong or revoked key."""
 
 SLACK_TEXTS: Final[dict[str, str]] = {
     "searching": "ノートを探しています…",

@@ -108,6 +108,7 @@ def chat_page(request: Request) -> str:
     return render_page(
         "chat.html",
         ready=assistant is not None,
+        signed_in=request.state.visitor is not None,
         not_ready_message=message,
         tags=assistant.tags if assistant else (),
         models=models,

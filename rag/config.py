@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -18,6 +20,9 @@ from rag.errors import ConfigError
 
 DEFAULT_EMBEDDER = "e5-small"
 """The bundled offline model; see rag/bundled_model.py."""
+
+Names = Annotated[tuple[str, ...], NoDecode]
+"""Several names; in a variable with commas between them."""
 
 
 class ModelSettings(BaseModel):
@@ -30,8 +35,16 @@ class ModelSettings(BaseModel):
     api_key: SecretStr | None = Field(default=None, description="API キー")
     max_retries: int = Field(default=2, ge=0, le=10, description="やり直す回数の上限")
     options: dict[str, Any] = Field(
-        default_factory=dict, description="リクエストに加える項目(temperature など)"
+        default_factory=dict, repr=False, description="リクエストに加える項目(temperature など)"
     )
+
+    @field_validator("base_url")
+    @classmethod
+    def refuse_credentials(cls, url: str) -> str:
+        """A password in an address would be shown wherever the address is."""
+        if urlsplit(url).username is not None or urlsplit(url).password is not None:
+            raise ValueError("an address holds no name and password; put the key into api_key")
+        return url
 
 
 class Settings(BaseSettings):
@@ -84,6 +97,22 @@ class Settings(BaseSettings):
     watch: bool = Field(
         default=False, description="動いているあいだ、変わったノートを索引に取り込む"
     )
+    keys_file: Path | None = Field(
+        default=None, description="APIキーのファイル(既定は索引のフォルダーのkeys.json)"
+    )
+    without_keys: bool = Field(
+        default=False, description="APIキーなしで、ほかの機械からの接続も受ける"
+    )
+    allowed_hosts: Names = Field(default=(), description="このサービスの名前(Hostヘッダー)")
+    trusted_proxies: Names = Field(
+        default=("127.0.0.1", "::1"), description="X-Forwarded-Forを信じる中継のアドレス"
+    )
+    requests_per_minute: int = Field(
+        default=120, ge=0, description="キーごと、アドレスごとの1分間のリクエスト数(0は無制限)"
+    )
+    session_hours: float = Field(
+        default=168, gt=0, le=8760, description="画面のサインインが続く時間"
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://\S+$",
@@ -104,7 +133,13 @@ class Settings(BaseSettings):
         description="SlackのWeb API(GovSlackなど)",
     )
 
-    @field_validator("corpus", "index", "gold_folder", "prompt")
+    @field_validator("allowed_hosts", "trusted_proxies", mode="before")
+    @classmethod
+    def split_names(cls, value: object) -> object:
+        """`a.example, b.example`, as a variable has it."""
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("corpus", "index", "gold_folder", "keys_file", "prompt")
     @classmethod
     def expand_home(cls, path: Path | None) -> Path | None:
         """`~` in kotae.toml, a variable or `--corpus=~/notes`, which no shell has replaced."""
@@ -139,5 +174,6 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def _shown(fault: ErrorDetails) -> str:
-    """The wrong value, but nothing below `models`: it may hold a key."""
-    return "" if fault["loc"][:1] == ("models",) else f" = {fault['input']!r}"
+    """The wrong value, unless it may be a secret: below `models`, or under a name nobody knows."""
+    hidden = fault["loc"][:1] == ("models",) or fault["type"] == "extra_forbidden"
+    return "" if hidden else f" = {fault['input']!r}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -21,3 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are rewritten instead of compared."""
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def test_client_is_a_known_name() -> Iterator[None]:
+    """Starlette's TestClient calls every service `testserver`, a name that it would not answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KOTAE_ALLOWED_HOSTS", "testserver")
+        yield

@@ -210,7 +210,8 @@ def test_an_unknown_failure_shows_nothing_of_its_inside(server: str) -> None:
     [
         ({}, 200),
         ({"host": "localhost:8123"}, 200),
-        ({"origin": "http://localhost:8123"}, 200),
+        ({"host": "localhost:8123", "origin": "http://localhost:8123"}, 200),
+        ({"origin": "http://localhost:8123"}, 403),
         ({"host": "rebound.example"}, 421),
         ({"host": "127.0.0.1.rebound.example"}, 421),
         ({"origin": "https://elsewhere.example"}, 403),

@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlsplit
 
+from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.answering import Readiness
+from api.errors import error_response
 from api.mcp.results import Address
 from api.metrics import Metrics
 from rag.citations import span_url
@@ -20,10 +21,9 @@ from rag.config import Settings
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
-    from mcp.server.transport_security import TransportSecuritySettings
 
 PATH: Final = "/mcp"
-_OWN_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
+_OWN_NAME: Final = "127.0.0.1"
 _ALL_ADDRESSES: Final = ("0.0.0.0", "::")
 
 
@@ -64,6 +64,12 @@ class McpOverHttp:
         """Answers one request."""
         if self._life is None:
             raise RuntimeError("/mcp was asked outside of the application's lifespan")
+        if scope["method"] != "POST":
+            # A stream for what the server has to say by itself, which is nothing, or a session's
+            # end: to both the protocol lets a server say no.
+            refusal = error_response(Request(scope), "method_not_allowed", None)
+            await refusal(scope, receive, send)
+            return
         self._life.asked.set()
         app = await asyncio.shield(self._life.app)  # a request that is given up ends alone
         await app(scope, receive, send)
@@ -73,12 +79,15 @@ class McpOverHttp:
         await asked.wait()
         try:
             server = await asyncio.to_thread(self._create)
+            from mcp.server.transport_security import TransportSecuritySettings
+
             made = server.streamable_http_app(
                 streamable_http_path=PATH,
                 # Nothing is pushed to clients: any process may answer, restarts go unnoticed.
                 stateless_http=True,
                 json_response=True,
-                transport_security=transport_security(self._settings),
+                # Host and Origin are checked by the gate of the whole service.
+                transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
             )
         except Exception as error:  # such as a broken installation: told to whoever asks
             app.set_exception(error)
@@ -116,24 +125,7 @@ def page_address(base: str) -> Address:
     return lambda document, start, end: base + span_url(document.doc_id, start, end)
 
 
-def transport_security(settings: Settings) -> TransportSecuritySettings:
-    """Only names that are known to be the service's: another site's name bound to it is refused.
-
-    Clients that are no browser send no Origin; a browser's must be one of the same names.
-    """
-    from mcp.server.transport_security import TransportSecuritySettings
-
-    names = [*dict.fromkeys((*_OWN_NAMES, _name(settings)))]
-    hosts = [entry for name in names for entry in (name, f"{name}:*")]
-    origins = [f"http://{host}" for host in hosts]
-    if settings.public_url:
-        public = urlsplit(settings.public_url)
-        hosts += [public.netloc, f"{public.netloc}:*"]
-        origins.append(f"{public.scheme}://{public.netloc}")
-    return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)
-
-
 def _name(settings: Settings) -> str:
     if settings.host in _ALL_ADDRESSES:
-        return _OWN_NAMES[0]
+        return _OWN_NAME
     return f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -23,6 +23,7 @@ from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetry
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
+from api.access.gate import SIGNED_ELSEWHERE
 from api.answering import Readiness
 from api.feedback import FeedbackStore
 from api.messages import SLACK_TEXTS
@@ -36,7 +37,6 @@ from rag.config import Settings
 logger = logging.getLogger(__name__)
 
 COMMAND: Final = "/kotae"
-PATH: Final = "/slack/events"
 REQUEST_SECONDS: Final = 30
 
 
@@ -101,7 +101,7 @@ class SlackService:
         """The address that Slack delivers to."""
         router = APIRouter(include_in_schema=False)
 
-        @router.post(PATH)
+        @router.post(SIGNED_ELSEWHERE)
         async def slack_events(request: Request) -> Response:
             body = await request.body()
             try:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from rag.commands import ask, completion, doctor, evaluate, gold, index, mcp, search, serve, slack
+from rag.commands import (
+    ask,
+    completion,
+    doctor,
+    evaluate,
+    gold,
+    index,
+    keys,
+    mcp,
+    search,
+    serve,
+    slack,
+)
 from rag.commands.command import Command, OneLineParser, parser_of
 
 COMMANDS: tuple[Command, ...] = (
@@ -10,6 +22,7 @@ COMMANDS: tuple[Command, ...] = (
     search.COMMAND,
     ask.COMMAND,
     serve.COMMAND,
+    keys.COMMAND,
     slack.COMMAND,
     mcp.COMMAND,
     evaluate.COMMAND,

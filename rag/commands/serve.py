@@ -24,20 +24,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="take up notes that change meanwhile, without a restart",
     )
+    parser.add_argument(
+        "--without-keys",
+        action="store_true",
+        default=None,
+        help="let everybody in who reaches the address, from other machines too",
+    )
 
 
 def run_serve(options: argparse.Namespace) -> int:
     """Indexes, then serves the page and the API until stopped."""
     import uvicorn
 
+    from api.access.gate import check_exposure
     from api.app import create_app
 
     settings = settings_of(options)
+    check_exposure(settings)
     check_address(settings)
     assistant = open_assistant(settings)
     say(f"Kotae → http://{settings.host}:{settings.port}  (Ctrl+C で終了 / to stop)")
     uvicorn.run(
-        create_app(settings, assistant), host=settings.host, port=settings.port, log_level="warning"
+        create_app(settings, assistant),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        server_header=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
     )
     return 0
 
@@ -60,6 +73,7 @@ COMMAND = Command(
     examples=(
         "kotae serve",
         "kotae serve --corpus ~/notes --index ~/.kotae-index --port 8080 --watch",
+        "kotae serve --host 0.0.0.0  # for others, after kotae keys add alice",
     ),
     add_options=add_options,
     run=run_serve,

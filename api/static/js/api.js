@@ -74,6 +74,7 @@ async function reach(path, options = {}) {
     throw new ServiceError("offline");
   }
   if (response.ok) return response;
+  if (response.status === 401) location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
   const body = await response.json().catch(() => null);
   throw body?.error ? errorOf(body) : new ServiceError("unexpected");
 }
