@@ -1,13 +1,16 @@
-"""Stage 5, the vector leg: FAISS over unit vectors, exact.
+"""Stage 5, the vector leg: FAISS over unit vectors, exact while that is quick.
 
 A chunk has a vector for each of its small units (a bullet, a sentence or two); its score is that
-of its best unit.
+of its best unit. Which FAISS index holds them follows from their number alone; what was measured
+for it is in benchmarks/growth.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import faiss
 import numpy as np
@@ -15,7 +18,15 @@ import numpy.typing as npt
 
 from rag.protocols import Matrix, Offsets
 
-SCORED_UNITS = 10_000
+EXACT_UNITS = 20_000
+"""Up to so many, every unit is compared at full precision: a few milliseconds."""
+FOUND_UNITS = 1_000
+"""Past EXACT_UNITS: how many of the nearest units are found, their scores exact."""
+REFINED = 4
+"""How many times FOUND_UNITS are scored exactly after the one-bit comparison."""
+SAMPLED_CHUNKS = 512
+"""Past EXACT_UNITS: how many chunks are scored however far they are, so that the leg's least score
+stays what it is in a small index: fusion measures by the distance between least and best."""
 
 # As in assistant.py: one question is too small to be shared out among threads.
 faiss.omp_set_num_threads(1)
@@ -25,13 +36,19 @@ class FaissIndex:
     """Inner product over unit vectors, so cosine; row i stands for the i-th unit."""
 
     def __init__(self, index: faiss.Index) -> None:
-        self._index = index
+        self._index = cast(Any, index)
+        self.exact = not isinstance(index, faiss.IndexRefine)
+        """Every row is compared at full precision."""
+        refined = None if self.exact else faiss.downcast_index(self._index.refine_index)
+        self._stored = refined or self._index
 
     @classmethod
     def build(cls, vectors: Matrix) -> FaissIndex:
-        """An exact index of the rows."""
-        index = faiss.IndexFlatIP(vectors.shape[1])
-        index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        """An index of the rows: exact, or past `EXACT_UNITS` with scores exact to 16 bits."""
+        rows = np.ascontiguousarray(vectors, dtype=np.float32)
+        index = _empty_index(len(rows), rows.shape[1])
+        index.train(rows)
+        index.add(rows)
         return cls(index)
 
     @classmethod
@@ -42,7 +59,7 @@ class FaissIndex:
     def save(self, path: Path) -> None:
         """One file in FAISS's own format; raises OSError when it cannot be written whole."""
         # Not faiss.write_index: a disk that is full when the file is closed escapes it.
-        path.write_bytes(faiss.serialize_index(self._index).tobytes())
+        path.write_bytes(faiss.serialize_index(self._index).data)
 
     @property
     def size(self) -> int:
@@ -51,18 +68,49 @@ class FaissIndex:
 
     def vectors(self) -> Matrix:
         """All rows again, shape (size, dim)."""
-        rows: Matrix = self._index.reconstruct_n(0, self.size)
-        return rows
+        return self.rows(slice(0, self.size))
 
     def rows(self, span: slice) -> Matrix:
         """Some rows again, shape (length of the span, dim)."""
-        rows: Matrix = self._index.reconstruct_n(span.start, span.stop - span.start)
+        rows: Matrix = self._stored.reconstruct_n(span.start, span.stop - span.start)
         return rows
 
     def search(self, query: Matrix, candidate_k: int) -> tuple[Matrix, npt.NDArray[np.int64]]:
         """Scores and rows of the nearest, best first, shape (queries, min(candidate_k, size))."""
         scores, rows = self._index.search(query, min(candidate_k, self.size))
         return scores, rows
+
+    def all_scores(self, query: Matrix) -> Matrix:
+        """Cosine of one query, shape (dim,), with every row; only of an exact index."""
+        size, dim = self.size, self._index.d
+        vectors = faiss.rev_swig_ptr(self._index.get_xb(), size * dim).reshape(size, dim)
+        scores: Matrix = vectors @ query
+        return scores
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some chunks and all their units' vectors, those of chunks[i] from row starts[i] on."""
+
+    chunks: npt.NDArray[np.int64]
+    vectors: Matrix
+    starts: npt.NDArray[np.int64]
+
+    @classmethod
+    def spread(cls, units: FaissIndex, ends: Offsets) -> Sample:
+        """`SAMPLED_CHUNKS` chunks, evenly spread over all that own a unit."""
+        lengths = np.diff(ends, prepend=0)
+        owners = np.flatnonzero(lengths)
+        chosen = np.linspace(0, len(owners) - 1, min(SAMPLED_CHUNKS, len(owners)))
+        chunks = owners[chosen.astype(np.int64)]
+        spans = [slice(int(ends[chunk] - lengths[chunk]), int(ends[chunk])) for chunk in chunks]
+        starts = np.cumsum(lengths[chunks]) - lengths[chunks]
+        return cls(chunks, np.concatenate([units.rows(span) for span in spans]), starts)
+
+    def scores(self, query: Matrix) -> Matrix:
+        """Cosine of one query with the best unit of each."""
+        scores: Matrix = np.maximum.reduceat(self.vectors @ query, self.starts)
+        return scores
 
 
 class DenseIndex:
@@ -73,6 +121,7 @@ class DenseIndex:
         self.ends = ends
         lengths = np.diff(ends, prepend=0)
         self._chunk_of_unit = np.repeat(np.arange(len(ends)), lengths)
+        self._sample = None if units.exact else Sample.spread(units, ends)
 
     @classmethod
     def build(cls, vectors: Matrix, unit_counts: Sequence[int]) -> DenseIndex:
@@ -86,12 +135,35 @@ class DenseIndex:
     def scores(self, query: Matrix) -> Matrix:
         """Cosine of one query, shape (dim,), with the best unit of every chunk, shape (chunks,).
 
-        Past `SCORED_UNITS` units only the nearest are exact; a chunk with none of them gets the
-        least score found.
+        Past `EXACT_UNITS` a chunk with no unit among the nearest gets the least score of these.
         """
         if not self.units.size:
             return np.zeros(len(self.ends), dtype=np.float32)
-        found, rows = self.units.search(query[None, :], SCORED_UNITS)
-        scores = np.full(len(self.ends), found.min(), dtype=np.float32)
-        np.maximum.at(scores, self._chunk_of_unit[rows[0]], found[0])
+        if self._sample is None:
+            return self._best_units(self._chunk_of_unit, self.units.all_scores(query))
+        found, rows = self.units.search(query[None, :], FOUND_UNITS)
+        scores = self._best_units(self._chunk_of_unit[rows[0]], found[0])
+        scores[self._sample.chunks] = self._sample.scores(query)
         return scores
+
+    def _best_units(self, chunks: npt.NDArray[np.int64], found: Matrix) -> Matrix:
+        """The best score found of each chunk, the least found where a chunk has none."""
+        scores = np.full(len(self.ends), found.min(), dtype=np.float32)
+        np.maximum.at(scores, chunks, found)
+        return scores
+
+
+def _empty_index(size: int, dim: int) -> faiss.Index:
+    """FAISS's index for so many rows, the one place where it is chosen.
+
+    RaBitQ (Gao & Long, SIGMOD 2024, https://arxiv.org/abs/2405.12497) keeps one bit a number and
+    needs hardly any training, so an index is built anew in seconds when a note changes; the best
+    it finds are scored again by vectors of 16 bits a number.
+    """
+    if size <= EXACT_UNITS:
+        return faiss.IndexFlatIP(dim)
+    metric = faiss.METRIC_INNER_PRODUCT
+    stored = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, metric)
+    index = faiss.IndexRefine(faiss.IndexRaBitQFastScan(dim, metric), stored)
+    index.k_factor = REFINED
+    return index

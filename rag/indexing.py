@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock, Timeout
 
-from rag.chunking import CHUNKING_VERSION, ChunkLimits, chunk_document, embedding_text, unit_texts
+from rag.chunking import CHUNKING_VERSION, ChunkLimits, chunk_document
 from rag.config import Settings
-from rag.dense import DenseIndex
-from rag.embedding_run import Embedded, EmbeddingStore, Report, embed_in_slices
+from rag.embedding_run import EmbeddingStore, Report, embed_in_slices
 from rag.errors import IndexMissingError, IndexWriteError, SnapshotError
-from rag.late_interaction import TokenIndex
-from rag.lexical import BM25Index
 from rag.loading import Corpus, load_corpus
-from rag.protocols import Embedder, TokenVectors
+from rag.protocols import Embedder
+from rag.renewal import renewed_legs
 from rag.snapshot import (
     SCHEMA_VERSION,
     Manifest,
@@ -34,7 +30,7 @@ from rag.snapshot import (
     write_snapshot,
 )
 from rag.snapshot_folders import id_in_use
-from rag.text import TEXT_VERSION, bigrams, words
+from rag.text import TEXT_VERSION
 from rag.types import Chunk, Document
 
 PARTIAL = ".partial"
@@ -128,15 +124,8 @@ def build_snapshot(
     """A snapshot in memory; vectors of texts that `old` or `store` holds are taken from it."""
     recipe = recipe_of(settings, embedder)
     chunks = _chunk_all(documents, settings, embedder, report, old)
-    texts = [embedding_text(chunk) for chunk in chunks]
     embed = partial(embed_in_slices, embedder=embedder, report=report, store=store)
-    dense, tokens = _embed(chunks, texts, embed, embedder.dim, old)
-    word_terms, bigram_terms = [], []
-    for number, text in enumerate(texts):
-        word_terms.append(words(text))
-        bigram_terms.append(bigrams(text))
-        if number % 64 == 0 or number + 1 == len(texts):
-            report("terms", number + 1, len(texts))
+    legs = renewed_legs(chunks, embed, embedder.dim, old, report)
     found = corpus_hash(documents)
     identity = hashlib.sha256(f"{recipe}{found}{time.time_ns()}".encode()).hexdigest()[:8]
     now = datetime.now(UTC)
@@ -153,10 +142,7 @@ def build_snapshot(
         manifest,
         {document.doc_id: document for document in documents},
         chunks,
-        dense,
-        BM25Index.build(word_terms),
-        BM25Index.build(bigram_terms),
-        tokens,
+        *legs,
     )
 
 
@@ -198,48 +184,6 @@ def _same(before: Document, now: Document) -> bool:
         now.title,
         now.tags,
     )
-
-
-def _embed(
-    chunks: Sequence[Chunk],
-    texts: Sequence[str],
-    embed: Callable[[Sequence[str]], Iterator[Embedded]],
-    dim: int,
-    old: Snapshot | None,
-) -> tuple[DenseIndex, TokenIndex]:
-    """The two embedded legs; what `old` holds of the same texts is taken from it.
-
-    A chunk's units are embedded for their vectors, then the chunk for its token vectors; a chunk
-    that is its own only unit is embedded once, for both.
-    """
-    known = {
-        (embedding_text(chunk), *unit_texts(chunk)): row
-        for row, chunk in enumerate(old.chunks if old else ())
-    }
-    units = [unit_texts(chunk) for chunk in chunks]
-    rows = [known.get((text, *own)) for text, own in zip(texts, units, strict=True)]
-    new = [number for number, row in enumerate(rows) if row is None]
-    new_units = [text for n in new if units[n] != [texts[n]] for text in units[n]]
-    embedded = embed([*new_units, *(texts[n] for n in new)])
-    unit_vectors = iter([vector for vector, _ in itertools.islice(embedded, len(new_units))])
-    old_vectors = old.dense.units.vectors() if old else None
-    vectors = [np.zeros((0, dim), dtype=np.float32)]
-
-    def tokens_in_order() -> Iterator[TokenVectors]:
-        for row, own, text in zip(rows, units, texts, strict=True):
-            if row is not None and old is not None and old_vectors is not None:
-                vectors.append(old_vectors[old.dense.span(row)])
-                yield old.tokens.tokens(row)
-                continue
-            vector, tokens = next(embedded)
-            alone = own == [text]
-            found = [vector] if alone else list(itertools.islice(unit_vectors, len(own)))
-            vectors.append(np.stack(found))
-            yield tokens
-
-    token_index = TokenIndex.build(tokens_in_order(), dim)
-    counts = [len(own) for own in units]
-    return DenseIndex.build(np.concatenate(vectors), counts), token_index
 
 
 def _open_if_any(index: Path, recipe: Recipe, known: Snapshot | None) -> Snapshot | None:

@@ -8,6 +8,7 @@ anyway: no training and no second model.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,21 @@ import numpy.typing as npt
 from rag.protocols import Matrix, Offsets, TokenVectors
 
 Codes = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCodes:
+    """`TokenVectors` made small: vectors ≈ codes × scales."""
+
+    codes: Codes
+    scales: Matrix
+    ids: Offsets
+    starts: Offsets
+
+    @classmethod
+    def of(cls, tokens: TokenVectors) -> TokenCodes:
+        """One text's tokens, quantised."""
+        return cls(*quantize(tokens.vectors), tokens.ids, tokens.starts)
 
 
 class TokenIndex:
@@ -31,25 +47,31 @@ class TokenIndex:
         self._frequencies = _document_frequencies(ids, ends)
 
     @classmethod
-    def build(cls, chunks: Iterable[TokenVectors], dim: int) -> TokenIndex:
+    def build(cls, chunks: Iterable[TokenVectors | TokenCodes], dim: int) -> TokenIndex:
         """An index of the chunks' token vectors in order, each made small as it comes."""
-        codes, scales = [np.zeros((0, dim), np.int8)], [np.zeros(0, np.float32)]
+        codes = bytearray()  # grows in place: arrays in a list are there twice when put together
+        scales = [np.zeros(0, np.float32)]
         ids, starts = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         lengths: list[int] = []
-        for tokens in chunks:
-            quantized = quantize(tokens.vectors)
-            codes.append(quantized[0])
-            scales.append(quantized[1])
+        for found in chunks:
+            tokens = found if isinstance(found, TokenCodes) else TokenCodes.of(found)
+            codes += tokens.codes.tobytes()
+            scales.append(tokens.scales)
             ids.append(tokens.ids)
             starts.append(tokens.starts)
             lengths.append(len(tokens.ids))
         return cls(
-            np.concatenate(codes),
+            np.frombuffer(codes, np.int8).reshape(-1, dim),
             np.concatenate(scales),
             np.concatenate(ids),
             np.concatenate(starts),
             np.cumsum(lengths, dtype=np.int32),
         )
+
+    def token_codes(self, row: int) -> TokenCodes:
+        """One chunk's tokens as they are kept."""
+        span = self.span(row)
+        return TokenCodes(self.codes[span], self.scales[span], self.ids[span], self.starts[span])
 
     def tokens(self, row: int) -> TokenVectors:
         """One chunk's tokens again."""
@@ -94,8 +116,9 @@ class TokenIndex:
 def _document_frequencies(ids: Offsets, ends: Offsets) -> dict[int, int]:
     """In how many chunks each token stands."""
     chunk_of_token = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-    pairs = np.unique(np.stack([ids, chunk_of_token]), axis=1)
-    found, counts = np.unique(pairs[0], return_counts=True)
+    # A pair as one number: ten times as quick as rows of two.
+    pairs = np.unique(ids.astype(np.int64) << 32 | chunk_of_token)
+    found, counts = np.unique(pairs >> 32, return_counts=True)
     return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 

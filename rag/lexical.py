@@ -1,66 +1,84 @@
-"""Stage 5, the word and bigram legs: BM25 over an inverted index in two flat arrays."""
+"""Stage 5, the word and bigram legs: BM25 over an inverted index in flat arrays."""
 
 from __future__ import annotations
 
 import bisect
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.protocols import Matrix
+from rag.protocols import Matrix, Offsets
 
 K1 = 1.2
 B = 0.75
 """Robertson & Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond (2009), §3.2."""
+SUMMED_POSTINGS = 500_000
+"""Up to so many (term, chunk) pairs of a question are summed for every chunk: a few milliseconds.
+Past that the commonest terms, which tell least, are looked up for the best chunks alone."""
+LOOKED_UP_CHUNKS = 2_000
+EDGE_SAMPLE = 50_000
+MOST_COUNTED = 65_535
+Counts = npt.NDArray[np.uint16]
 
 
 class BM25Index:
-    """BM25 weights of every (term, chunk) pair, worked out once at indexing time."""
+    """How often each term stands in each chunk, and the BM25 weight of every such pair.
+
+    Term number n owns starts[n]:starts[n + 1] of the flat arrays, its chunks in ascending order.
+    """
 
     def __init__(
         self,
         terms: Mapping[str, int],
         starts: npt.NDArray[np.int64],
-        rows: npt.NDArray[np.int32],
-        weights: Matrix,
+        rows: Offsets,
+        counts: Counts,
         size: int,
     ) -> None:
         self.terms = terms
         self.starts = starts
         self.rows = rows
-        self.weights = weights
+        self.counts = counts
         self.size = size
+        self.weights = self._weights()
 
     @classmethod
-    def build(cls, texts_terms: Sequence[Sequence[str]]) -> BM25Index:
+    def build(cls, texts_terms: Iterable[Sequence[str]]) -> BM25Index:
         """An index whose row i stands for the i-th list of terms."""
-        size = len(texts_terms)
-        postings: dict[str, list[tuple[int, int]]] = {}
-        for row, terms in enumerate(texts_terms):
-            for term, count in Counter(terms).items():
-                postings.setdefault(term, []).append((row, count))
-        lengths = np.array([len(terms) for terms in texts_terms], dtype=np.float32)
-        average = float(lengths.mean()) if size and lengths.any() else 1.0
-        norm = K1 * (1 - B + B * lengths / average)
-        ordered = sorted(postings)
-        starts = np.zeros(len(ordered) + 1, dtype=np.int64)
-        rows = np.zeros(sum(map(len, postings.values())), dtype=np.int32)
-        weights = np.zeros(len(rows), dtype=np.float32)
-        position = 0
-        for number, term in enumerate(ordered):
-            found = postings[term]
-            end = position + len(found)
-            rows[position:end] = [row for row, _ in found]
-            counts = np.array([count for _, count in found], dtype=np.float32)
-            weights[position:end] = (
-                idf(len(found), size) * counts * (K1 + 1) / (counts + norm[rows[position:end]])
-            )
-            position = end
-            starts[number + 1] = position
-        return cls({term: n for n, term in enumerate(ordered)}, starts, rows, weights, size)
+        postings, size = _Postings(), 0
+        for terms in texts_terms:
+            postings.add(size, terms)
+            size += 1
+        return cls(*postings.sorted(), size)
+
+    def renewed(
+        self, old_rows: Sequence[int | None], texts_terms: Iterable[Sequence[str]]
+    ) -> BM25Index:
+        """An index whose row i stands for row old_rows[i] of this one, the same as were it built.
+
+        Where that is None it stands for the next list of terms; no old row may be named twice.
+        """
+        postings, texts = _Postings(), iter(texts_terms)
+        for row, old_row in enumerate(old_rows):
+            if old_row is None:
+                postings.add(row, next(texts))
+        postings.take_over(self, old_rows)
+        return BM25Index(*postings.sorted(), len(old_rows))
+
+    def _weights(self) -> Matrix:
+        counts = self.counts.astype(np.float32)
+        lengths = np.bincount(self.rows, counts, self.size).astype(np.float32)
+        average = float(lengths.mean()) if lengths.any() else 1.0
+        norm = (K1 * (1 - B + B * lengths / average)).astype(np.float32)
+        frequencies = np.diff(self.starts)
+        rarities = np.array([idf(int(n), self.size) for n in frequencies], np.float32)
+        weights: Matrix = np.repeat(rarities, frequencies)
+        weights *= counts * np.float32(K1 + 1) / (counts + norm[self.rows])
+        return weights
 
     def span(self, term: str) -> tuple[int, int]:
         """(start, end) of a term's chunks in the flat arrays; nothing for an unknown term."""
@@ -79,13 +97,35 @@ class BM25Index:
         return idf(self.document_frequency(term), self.size)
 
     def scores(self, query: Mapping[str, float]) -> Matrix:
-        """BM25 of every chunk, shape (size,), for query terms with their weights."""
+        """BM25 of every chunk, shape (size,), for query terms with their weights.
+
+        Of a question with more than `SUMMED_POSTINGS` pairs the commonest terms count only for the
+        `LOOKED_UP_CHUNKS` best chunks by the others; the rest get a little less than their score.
+        """
         found = [(*self.span(term), weight) for term, weight in query.items() if term in self.terms]
+        found.sort(key=lambda span: span[1] - span[0])
+        sizes = np.cumsum([end - start for start, end, _ in found])
+        summed = max(int(np.searchsorted(sizes, SUMMED_POSTINGS, side="right")), 1)
+        scores = self._sum(found[:summed])
+        if len(found) > summed:
+            self._look_up(found[summed:], scores)
+        return scores
+
+    def _sum(self, found: Sequence[tuple[int, int, float]]) -> Matrix:
         if not found:
             return np.zeros(self.size, dtype=np.float32)
         rows = np.concatenate([self.rows[start:end] for start, end, _ in found])
         weights = np.concatenate([weight * self.weights[start:end] for start, end, weight in found])
         return np.bincount(rows, weights, self.size).astype(np.float32)
+
+    def _look_up(self, found: Sequence[tuple[int, int, float]], scores: Matrix) -> None:
+        """Adds what these terms give to the best chunks so far."""
+        best = np.flatnonzero(scores >= _nearly_best(scores, LOOKED_UP_CHUNKS)).astype(np.int32)
+        for start, end, weight in found:
+            positions = start + np.searchsorted(self.rows[start:end], best)
+            positions[positions == end] = start  # past the last chunk: any that is not the chunk
+            there = self.rows[positions] == best
+            scores[best[there]] += weight * self.weights[positions[there]]
 
     def coverage(self, query: Iterable[str], row: int) -> float:
         """Share of the question's IDF mass whose terms stand in one chunk, 0–1."""
@@ -98,6 +138,61 @@ class BM25Index:
             if position < end and self.rows[position] == row:
                 found += weight
         return found / total if total else 0.0
+
+
+def _nearly_best(scores: Matrix, count: int) -> float:
+    """A score above 0 that about `count` reach, told from every n-th: far cheaper than sorting."""
+    step = max(1, len(scores) // EDGE_SAMPLE)
+    some = scores[::step]
+    place = min(max(count // step, 1), len(some))
+    edge = float(np.partition(some, len(some) - place)[len(some) - place])
+    return max(edge, float(np.finfo(np.float32).tiny))
+
+
+class _Postings:
+    """(term, row, count) of an index being built, in flat arrays: far smaller than Python's own."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._terms = array("i")
+        self._rows = array("i")
+        self._counts = array("H")
+
+    def add(self, row: int, terms: Sequence[str]) -> None:
+        """One text's terms."""
+        for term, count in Counter(terms).items():
+            self._terms.append(self._numbers.setdefault(term, len(self._numbers)))
+            self._rows.append(row)
+            self._counts.append(min(count, MOST_COUNTED))
+
+    def take_over(self, old: BM25Index, old_rows: Sequence[int | None]) -> None:
+        """What `old` holds of the rows that are taken from it."""
+        row_of_old = np.full(old.size, -1, np.int32)
+        for row, old_row in enumerate(old_rows):
+            if old_row is not None:
+                row_of_old[old_row] = row
+        numbers = [self._numbers.setdefault(term, len(self._numbers)) for term in old.terms]
+        rows = row_of_old[old.rows]
+        kept = rows >= 0
+        terms = np.repeat(np.array(numbers, np.int32), np.diff(old.starts))
+        self._terms.frombytes(terms[kept].tobytes())
+        self._rows.frombytes(rows[kept].tobytes())
+        self._counts.frombytes(old.counts[kept].tobytes())
+
+    def sorted(self) -> tuple[dict[str, int], npt.NDArray[np.int64], Offsets, Counts]:
+        """Terms in order of their text, where each starts, and by term its rows and counts."""
+        terms, rows = np.array(self._terms, np.int32), np.array(self._rows, np.int32)
+        used = np.unique(terms).tolist()
+        names = list(self._numbers)
+        ordered = sorted(used, key=names.__getitem__)
+        place = np.zeros(len(names), np.int64)
+        place[ordered] = np.arange(len(ordered))
+        order = np.argsort(place[terms] << 32 | rows)
+        starts = np.zeros(len(ordered) + 1, np.int64)
+        np.cumsum(np.bincount(place[terms], minlength=len(ordered)), out=starts[1:])
+        counts = np.array(self._counts, np.uint16)
+        numbered = {names[number]: n for n, number in enumerate(ordered)}
+        return numbered, starts, rows[order], counts[order]
 
 
 def idf(document_frequency: int, size: int) -> float:

@@ -14,6 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
+import numpy as np
+import numpy.typing as npt
+
 from rag.dense import DenseIndex, FaissIndex
 from rag.errors import (
     IndexCorruptError,
@@ -35,6 +38,7 @@ from rag.snapshot_files import (
     write_chunks,
     write_documents,
     write_text,
+    write_token_codes,
     write_tokens,
 )
 from rag.snapshot_folders import (
@@ -48,7 +52,7 @@ from rag.snapshot_folders import (
 )
 from rag.types import Chunk, Document
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _MANIFEST = "manifest.json"
 
 logger = logging.getLogger(__name__)
@@ -97,13 +101,13 @@ class Snapshot:
         return {chunk.chunk_id: row for row, chunk in enumerate(self.chunks)}
 
     @cached_property
-    def rows_by_tag(self) -> Mapping[str, frozenset[int]]:
-        """Chunk rows of each tag."""
-        rows: dict[str, set[int]] = {}
+    def rows_by_tag(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        """Chunk rows of each tag, in order."""
+        rows: dict[str, list[int]] = {}
         for row, chunk in enumerate(self.chunks):
-            for tag in chunk.tags:
-                rows.setdefault(tag, set()).add(row)
-        return {tag: frozenset(found) for tag, found in rows.items()}
+            for tag in dict.fromkeys(chunk.tags):
+                rows.setdefault(tag, []).append(row)
+        return {tag: np.array(found, np.int64) for tag, found in rows.items()}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -168,7 +172,7 @@ def _open_folder(folder: Path, current: Recipe) -> Snapshot:
     with _reading(folder / "chunks.jsonl") as path:
         chunks = read_chunks(path, documents)
     with _reading(folder / "tokens.npz") as path:
-        tokens, unit_ends = read_tokens(path)
+        tokens, unit_ends = read_tokens(path, folder / "token_codes.npy")
     with _reading(folder / "dense.faiss") as path:
         dense = DenseIndex(FaissIndex.load(path), unit_ends)
     with _reading(folder / "words.npz") as path:
@@ -220,6 +224,7 @@ def _writers(snapshot: Snapshot) -> dict[str, Callable[[Path], None]]:
         "dense.faiss": snapshot.dense.units.save,
         "words.npz": lambda path: write_bm25(path, snapshot.words),
         "bigrams.npz": lambda path: write_bm25(path, snapshot.bigrams),
+        "token_codes.npy": lambda path: write_token_codes(path, snapshot.tokens),
         "tokens.npz": lambda path: write_tokens(path, snapshot.tokens, snapshot.dense.ends),
     }
 

@@ -17,7 +17,7 @@ from rag.lexical import BM25Index
 from rag.protocols import Offsets
 from rag.types import Chunk, Document
 
-TOKEN_ARRAYS = ("codes", "scales", "ids", "starts", "ends")
+TOKEN_ARRAYS = ("scales", "ids", "starts", "ends")
 FROM_DOCUMENT = ("title", "tags", "text")
 """What a chunk's record leaves out, for it stands in the document's."""
 
@@ -64,7 +64,7 @@ def write_bm25(path: Path, index: BM25Index) -> None:
         terms=np.frombuffer(terms, dtype=np.uint8),
         starts=index.starts,
         rows=index.rows,
-        weights=index.weights,
+        counts=index.counts,
     )
 
 
@@ -73,18 +73,25 @@ def read_bm25(path: Path, size: int) -> BM25Index:
     with np.load(path, allow_pickle=False) as arrays:
         joined = arrays["terms"].tobytes().decode("utf-8", "surrogatepass")
         terms = {term: number for number, term in enumerate(joined.split("\n"))} if joined else {}
-        return BM25Index(terms, arrays["starts"], arrays["rows"], arrays["weights"], size)
+        return BM25Index(terms, arrays["starts"], arrays["rows"], arrays["counts"], size)
 
 
 def write_tokens(path: Path, tokens: TokenIndex, unit_ends: Offsets) -> None:
-    """The token vectors, and which units of the vector leg each chunk owns."""
+    """All of the token index but its codes, and which units of the vector leg each chunk owns."""
     np.savez(path, unit_ends=unit_ends, **{name: getattr(tokens, name) for name in TOKEN_ARRAYS})
 
 
-def read_tokens(path: Path) -> tuple[TokenIndex, Offsets]:
-    """What `write_tokens` was given."""
+def write_token_codes(path: Path, tokens: TokenIndex) -> None:
+    """By far the largest array, in a file that can be mapped into memory."""
+    with path.open("wb") as file:
+        np.save(file, tokens.codes)
+
+
+def read_tokens(path: Path, codes_path: Path) -> tuple[TokenIndex, Offsets]:
+    """What was written; of the codes only those that are looked at come into memory."""
+    codes = np.load(codes_path, mmap_mode="r", allow_pickle=False)
     with np.load(path, allow_pickle=False) as arrays:
-        return TokenIndex(*(arrays[name] for name in TOKEN_ARRAYS)), arrays["unit_ends"]
+        return TokenIndex(codes, *(arrays[name] for name in TOKEN_ARRAYS)), arrays["unit_ends"]
 
 
 def write_text(path: Path, text: str) -> None:

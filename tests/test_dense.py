@@ -52,14 +52,61 @@ def test_the_score_of_a_chunk_is_that_of_its_best_unit() -> None:
     assert [index.span(row) for row in range(3)] == [slice(0, 1), slice(1, 4), slice(4, 6)]
 
 
-def test_a_chunk_beyond_the_scored_units_gets_the_least_score_found(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> tuple[DenseIndex, Matrix]:
+    """An index past the exact ones, three units a chunk, and its vectors."""
+    monkeypatch.setattr(dense, "EXACT_UNITS", 100)
+    monkeypatch.setattr(dense, "FOUND_UNITS", 60)
+    monkeypatch.setattr(dense, "SAMPLED_CHUNKS", 5)
+    vectors = unit_rows(600, dim=64)
+    return DenseIndex.build(vectors, [3] * 200), vectors
+
+
+def test_a_large_index_finds_what_brute_force_finds(large: tuple[DenseIndex, Matrix]) -> None:
+    index, vectors = large
+    assert not index.units.exact
+    queries = unit_rows(5, dim=64, seed=8)
+    scores, rows = index.units.search(queries, 100)
+    expected = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
+    np.testing.assert_array_equal(rows[:, :10], expected)
+    exact = np.take_along_axis(queries @ vectors.T, rows, axis=1)
+    np.testing.assert_allclose(scores, exact, atol=1e-3)  # vectors of 16 bits a number
+
+
+def test_a_large_index_scores_the_best_chunks_and_a_sample(
+    large: tuple[DenseIndex, Matrix],
 ) -> None:
-    monkeypatch.setattr(dense, "SCORED_UNITS", 2)
-    query = np.array([1, 0], np.float32)
-    vectors = np.array([[0.6, 0.8], [1, 0], [0, 1], [0.8, 0.6]], np.float32)
-    scores = DenseIndex.build(vectors, [1, 1, 1, 1]).scores(query)
-    np.testing.assert_allclose(scores, [0.8, 1.0, 0.8, 0.8], atol=1e-6)  # the best two: 1.0, 0.8
+    index, vectors = large
+    query = unit_rows(1, dim=64, seed=9)[0]
+    exact = (vectors @ query).reshape(-1, 3).max(axis=1)
+    scores = index.scores(query)
+    best = np.argsort(-exact)[:10]
+    np.testing.assert_allclose(scores[best], exact[best], atol=1e-3)
+    sample = [0, 49, 99, 149, 199]  # five, evenly spread from the first to the last
+    np.testing.assert_allclose(scores[sample], exact[sample], atol=1e-3)
+    left = np.setdiff1d(np.flatnonzero(scores > exact + 1e-3), sample)
+    assert len(left) > 50  # never found: they have the least score of the 60 units found
+    assert np.unique(scores[left]).size == 1
+
+
+def test_a_large_index_comes_back_as_it_was(
+    large: tuple[DenseIndex, Matrix], tmp_path: Path
+) -> None:
+    index, vectors = large
+    index.units.save(tmp_path / "dense.faiss")
+    opened = FaissIndex.load(tmp_path / "dense.faiss")
+    query = unit_rows(1, dim=64, seed=9)
+    assert not opened.exact
+    np.testing.assert_array_equal(opened.search(query, 20)[1], index.units.search(query, 20)[1])
+    np.testing.assert_array_equal(opened.vectors(), index.units.vectors())
+    np.testing.assert_allclose(opened.vectors(), vectors, atol=1e-3)  # 16 bits a number
+
+
+def test_a_large_index_built_of_its_own_vectors_is_the_same(
+    large: tuple[DenseIndex, Matrix],
+) -> None:
+    vectors = large[0].units.vectors()  # as indexing takes them over from one snapshot to the next
+    np.testing.assert_array_equal(FaissIndex.build(vectors).vectors(), vectors)
 
 
 def test_an_index_of_nothing_scores_nothing() -> None:

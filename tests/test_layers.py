@@ -35,6 +35,7 @@ ORDER = (
     "snapshot_folders",
     "snapshot",
     "embedding_run",
+    "renewal",
     "indexing",
     "fusion",
     "reranking",

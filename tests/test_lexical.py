@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag import lexical
 from rag.lexical import K1, B, BM25Index, idf
 
 TERMS = st.sampled_from(["鍵", "交代", "自動", "lambda", "s3", "待ち"])
@@ -88,3 +89,44 @@ def test_coverage_agrees_with_looking_into_the_text(
         found = sum(index.idf(term) for term in set(query) if term in text)
         total = sum(index.idf(term) for term in set(query))
         assert index.coverage(query, row) == pytest.approx(found / total)
+
+
+@given(
+    texts=TEXTS,
+    newer=st.lists(st.integers(0, 9) | st.lists(TERMS, max_size=8), max_size=8),
+)
+def test_a_renewed_index_is_the_one_built_anew(
+    texts: list[list[str]], newer: list[int | list[str]]
+) -> None:
+    """`newer` holds a row of the old index, each once, or the terms of a new text."""
+    rows = [row if isinstance(row, int) and row < len(texts) else None for row in newer]
+    rows = [None if row in rows[:at] else row for at, row in enumerate(rows)]
+    new = [
+        terms if isinstance(terms, list) else ["鍵", "新"]
+        for terms, row in zip(newer, rows, strict=True)
+        if row is None
+    ]
+    fresh = iter(new)
+    all_texts = [next(fresh) if row is None else texts[row] for row in rows]
+    renewed, built = BM25Index.build(texts).renewed(rows, new), BM25Index.build(all_texts)
+    assert (renewed.terms, renewed.size) == (built.terms, built.size)
+    for name in ("starts", "rows", "counts", "weights"):
+        np.testing.assert_array_equal(getattr(renewed, name), getattr(built, name))
+
+
+def test_of_a_question_with_too_many_pairs_the_commonest_terms_count_for_the_best_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = [["鍵", "待ち"], ["鍵"], ["鍵", "s3", "待ち"], ["鍵"], ["s3", "自動"], ["鍵"]]
+    query = {"鍵": 1.0, "s3": 1.0, "自動": 0.5}
+    index = BM25Index.build(texts)
+    whole = index.scores(query)
+    without = index.scores({"s3": 1.0, "自動": 0.5})
+    monkeypatch.setattr(lexical, "SUMMED_POSTINGS", 3)  # s3 and 自動 have 3, 鍵 another 5
+    cut = index.scores(query)
+    best = [2, 4]  # all that the rarer terms reach
+    np.testing.assert_allclose(cut[best], whole[best], rtol=1e-6)
+    rest = [0, 1, 3, 5]
+    np.testing.assert_array_equal(cut[rest], without[rest])
+    monkeypatch.setattr(lexical, "SUMMED_POSTINGS", 0)  # one term is always summed
+    assert index.scores({"鍵": 1.0}) == pytest.approx(BM25Index.build(texts).scores({"鍵": 1.0}))

@@ -41,6 +41,7 @@ FILES = (
     "words.npz",
     "bigrams.npz",
     "tokens.npz",
+    "token_codes.npy",
     "manifest.json",
 )
 ODD_NOTES = {
@@ -63,7 +64,7 @@ def folder_of(index: Path) -> Path:
 
 def assert_same_bm25(first: BM25Index, second: BM25Index) -> None:
     assert (dict(first.terms), first.size) == (dict(second.terms), second.size)
-    for name in ("starts", "rows", "weights"):
+    for name in ("starts", "rows", "counts", "weights"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
