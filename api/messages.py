@@ -65,7 +65,30 @@ SHIPPED_EXAMPLES: Final[tuple[tuple[str, str], ...]] = (
 )
 """Questions for a first visit, each shown only if its note is in the corpus."""
 
+EXAMPLE_FORMS: Final[tuple[tuple[str, str], ...]] = (
+    (r"[？?]$", "{subject}"),
+    (r"違い$|比較$|使い分け$", "{subject}は？"),
+    (
+        r"(?:方法|手順|条件|種類|仕組み|しくみ|流れ|使い方|注意点|制限|特徴|構成|目的|理由|役割)$",
+        "{of}{subject}は？",
+    ),
+    (r"とは$", "{subject}？"),
+    (r"^[^のとやを]{2,12}$", "{subject}とは？"),
+    (r"", "{subject}について教えて"),
+)
+"""How a heading that looks so becomes a question, the best first."""
+
+EXAMPLE_OF: Final = "{whole}の"
 EXAMPLE_FROM_TITLE: Final = "「{title}」の要点は？"
+
+HEADINGS_WITHOUT_SUBJECT: Final = frozenset(
+    (
+        *("はじめに", "まとめ", "概要", "目次", "その他", "メモ", "補足", "注意", "例", "参考"),
+        *("参考文献", "参考資料", "参考リンク", "背景", "目的", "結論", "感想", "おわりに", "TODO"),
+        *("さいごに", "終わりに", "最後に", "関連", "問題", "解答", "解説", "用語", "リンク"),
+    )
+)
+"""Headings that say nothing without the note around them."""
 
 
 MODEL_NAMES: Final[dict[str, str]] = {"extractive": "抜き出し"}
@@ -90,6 +113,8 @@ PAGE_TEXTS: Final[dict[str, str]] = {
     "lines": "{start}–{end} 行目",
     "hits": "見つかった箇所 {count} 件",
     "answerable": "ノートに答えがある見込み {percent}%",
+    "took": "{milliseconds} ミリ秒",
+    "tour": "出典 {number} / {count}",
     "score": "点数 {score}",
     "signal_dense": "意味の近さ",
     "signal_words": "単語の一致",
@@ -106,6 +131,9 @@ PAGE_TEXTS: Final[dict[str, str]] = {
     "asked_at": "書き出し",
     "deleted": "「{title}」を削除しました。",
     "undo": "元に戻す",
+    "today": "今日",
+    "this_week": "この 7 日間",
+    "earlier": "それより前",
     "rename_of": "「{title}」の名前を変える",
     "delete_of": "「{title}」を削除する",
     "storage_full": "ブラウザーの保存領域がいっぱいのため、古い会話を消しました。",

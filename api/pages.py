@@ -10,22 +10,14 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from api.answering import Answering, CurrentAssistant, Readiness
-from api.messages import (
-    EXAMPLE_FROM_TITLE,
-    MODEL_NAMES,
-    PAGE_TEXTS,
-    SHIPPED_EXAMPLES,
-    status_and_message,
-)
+from api.examples import examples_of
+from api.messages import MODEL_NAMES, PAGE_TEXTS, status_and_message
 from api.note_view import view_note
 from api.schemas import line_numbers
 from api.templating import FOLDER, render_page
 from rag.config import Settings
 from rag.errors import RagError
 from rag.types import Document, Section
-
-MAX_EXAMPLES: Final = 4
-MIN_SHIPPED_EXAMPLES: Final = 3
 
 TAGS_AT_HAND: Final = 3
 """More tags than these are folded away."""
@@ -81,18 +73,6 @@ def _shared(path: tuple[str, ...], other: tuple[str, ...]) -> int:
     )
 
 
-def examples_of(assistant: Answering) -> list[str]:
-    """Questions for a first visit: of the notes that ship if these are they, else of the titles."""
-    documents = assistant.documents()
-    ids = {document.doc_id for document in documents}
-    shipped = [question for doc_id, question in SHIPPED_EXAMPLES if doc_id in ids]
-    if len(shipped) >= MIN_SHIPPED_EXAMPLES:
-        return shipped[:MAX_EXAMPLES]
-    return [
-        EXAMPLE_FROM_TITLE.format(title=document.title) for document in documents[:MAX_EXAMPLES]
-    ]
-
-
 @router.get("/")
 def chat_page(request: Request) -> str:
     """The chat; while index and model are being opened it says so and waits."""
@@ -118,5 +98,10 @@ def chat_page(request: Request) -> str:
         tags_at_hand=TAGS_AT_HAND,
         modules=MODULES,
         max_question_chars=settings.max_question_chars,
-        page_data={"texts": PAGE_TEXTS, "ready": assistant is not None, "models": models},
+        page_data={
+            "texts": PAGE_TEXTS,
+            "ready": assistant is not None,
+            "models": models,
+            "model_names": MODEL_NAMES,
+        },
     )

@@ -8,9 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from api import create_app
+from api.answering import Readiness
+from api.feedback import FeedbackStore
 from rag.config import Settings
 from tests.browser import DESKTOP, Open
 from tests.fake_assistant import FakeAssistant
@@ -37,8 +40,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FastAPI, str]]:
+    """One running service for all these tests, and its URL; each test puts its assistant in."""
+    app = create_app(Settings(index=tmp_path_factory.mktemp("service")), FakeAssistant())
+    with serving(app) as url:
+        yield app, url
+
+
 @pytest.fixture
-def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+def open_page(browser: Browser, service: tuple[FastAPI, str], tmp_path: Path) -> Iterator[Open]:
     """Opens the chat over an assistant; a script error or a broken policy fails the test."""
     complaints: list[str] = []
 
@@ -56,8 +67,9 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
             **options: object,
         ) -> Page:
             if not url:
-                app = create_app(Settings(index=tmp_path / "index"), assistant or FakeAssistant())
-                url = stack.enter_context(serving(app))
+                app, url = service
+                app.state.readiness = Readiness(assistant or FakeAssistant())
+                app.state.feedback = FeedbackStore(tmp_path / "index")
             context = browser.new_context(
                 **{"locale": "ja-JP", "viewport": DESKTOP, **options},  # type: ignore[arg-type]
                 base_url=url,

@@ -10,8 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api import create_app
-from api.messages import PAGE_TEXTS, SHIPPED_EXAMPLES
-from api.pages import MIN_SHIPPED_EXAMPLES, headings_of
+from api.messages import PAGE_TEXTS
+from api.pages import headings_of
 from api.rendering import render_statement
 from api.templating import FOLDER
 from rag.config import Settings
@@ -90,23 +90,6 @@ def test_note_with_a_script_is_shown_without_it(client: TestClient) -> None:
 def test_title_of_a_note_is_shown_once(client: TestClient) -> None:
     assert client.get("/notes/aws/sqs.md").text.count("Amazon SQS</h1>") == 1
     assert '<h1 class="note-title">memo</h1>' in client.get("/notes/memo.txt").text
-
-
-def test_examples_are_made_of_titles_for_notes_of_one_s_own(client: TestClient) -> None:
-    assert "「Amazon SQS」の要点は？" in client.get("/").text
-
-
-def test_examples_of_the_notes_that_ship_are_shown_for_them(tmp_path: Path) -> None:
-    notes = {doc_id: "# 題\n\n本文\n" for doc_id, _ in SHIPPED_EXAMPLES[:MIN_SHIPPED_EXAMPLES]}
-    with TestClient(create_app(Settings(index=tmp_path), FakeAssistant(notes))) as client:
-        page = client.get("/").text
-    for _, question in SHIPPED_EXAMPLES[:MIN_SHIPPED_EXAMPLES]:
-        assert question in page
-
-
-def test_examples_name_notes_that_ship() -> None:
-    corpus = Path(__file__).parents[1] / "corpus"
-    assert [doc_id for doc_id, _ in SHIPPED_EXAMPLES if not (corpus / doc_id).exists()] == []
 
 
 def test_titles_and_tags_of_notes_are_escaped(tmp_path: Path) -> None:

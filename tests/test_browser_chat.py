@@ -75,6 +75,43 @@ def test_follow_up_sends_the_questions_before_it(open_page: Open) -> None:
     expect(page.locator(".exchange")).to_have_count(2)
 
 
+def test_follow_up_says_so_and_can_be_asked_alone(open_page: Open) -> None:
+    assistant = FakeAssistant()
+    page = open_page(assistant)
+    ask(page, QUESTION)
+    expect(page.locator(LAST + ".followed")).to_be_hidden()
+    ask(page, "キーのローテーションは自動？")
+    page.get_by_role("button", name="この質問だけで聞き直す").click()
+    expect(page.locator(LAST + ".followed")).to_be_hidden()
+    ask(page, "毎年？")
+    assert [asked[1] for asked in assistant.asked] == [
+        (),
+        (QUESTION,),
+        (),
+        ("キーのローテーションは自動？",),
+    ], "what comes after a question asked alone follows on that one"
+
+
+def test_citations_of_an_answer_are_stepped_through(open_page: Open) -> None:
+    page = open_page()
+    ask(page, QUESTION)
+    page.click(LAST + ".cite >> nth=0")
+    expect(page.locator("#tour span")).to_have_text("出典 1 / 2")
+    expect(page.locator(LAST + ".cite.open")).to_have_text("1")
+    step = page.get_by_label("次の出典")
+    step.click()
+    expect(page.locator("#reader mark").first).to_contain_text("最大受信回数")
+    expect(page.locator("#tour span")).to_have_text("出典 2 / 2")
+    expect(page.locator(LAST + ".cite.open")).to_have_text("2")
+    expect(step).to_be_focused()
+    step.press("Enter")
+    expect(page.locator("#reader mark").first).to_have_text("可視性タイムアウト")
+    page.click("#reader-close")
+    expect(page.locator(LAST + ".cite.open")).to_have_count(0)
+    page.click("#open-notes")
+    expect(page.locator("#tour")).to_be_hidden()
+
+
 def test_chosen_tags_narrow_the_search(open_page: Open) -> None:
     assistant = FakeAssistant()
     page = open_page(assistant)
@@ -108,6 +145,7 @@ def test_model_can_be_chosen(open_page: Open) -> None:
     page.select_option("#model", "llama")
     ask(page, QUESTION)
     assert assistant.asked[0][3] == "llama"
+    expect(page.locator(LAST + ".answered-by")).to_have_text("llama")
     expect(page.locator(LAST + ".answer-main > .notice")).to_be_hidden()
 
 
@@ -142,6 +180,9 @@ def test_refusal_shows_the_nearest_notes(open_page: Open) -> None:
     expect(page.locator(LAST + ".nearest li")).to_have_count(3)
     page.click(LAST + ".nearest button >> nth=0")
     expect(page.locator("#reader mark").first).to_be_visible()
+    page.click(LAST + "[data-action=rephrase]")
+    expect(page.locator("#question")).to_be_focused()
+    assert page.input_value("#question") == "月面の重力"
 
 
 def test_passages_found_show_what_each_leg_thought(open_page: Open) -> None:
@@ -231,7 +272,7 @@ def test_example_questions_ask_themselves(open_page: Open) -> None:
     page = open_page(assistant)
     page.click("#examples button >> nth=1")
     wait_for_answer(page)
-    assert assistant.asked[0][0] == "「Amazon SQS」の要点は？"
+    assert assistant.asked[0][0] == "可視性タイムアウトとは？"
 
 
 def test_hostile_note_does_nothing(open_page: Open) -> None:

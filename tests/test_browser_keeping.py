@@ -33,6 +33,18 @@ def test_conversations_stay_in_the_browser(open_page: Open) -> None:
     expect(page.locator(LAST + "h2")).to_contain_text(QUESTION)
 
 
+def test_conversations_stand_under_the_day_of_their_last_use(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => localStorage.setItem("kotae.conversations", JSON.stringify([0, 3, 30].map(
+            (days) => ({ id: `${days}`, title: `${days}`, exchanges: [],
+                         updated: Date.now() - days * 86400000 }))))"""
+    )
+    page.reload()
+    listed = page.locator("#conversations :is(.age, .conversation-open)")
+    expect(listed).to_have_text(["今日", "0", "この 7 日間", "3", "それより前", "30"])
+
+
 def test_conversation_can_be_renamed_deleted_and_brought_back(open_page: Open) -> None:
     page = open_page()
     ask(page, QUESTION)

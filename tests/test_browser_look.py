@@ -75,6 +75,18 @@ def test_targets_on_a_phone_are_large_enough_for_a_finger(open_page: Open) -> No
     assert small == []
 
 
+def test_keyboard_of_a_phone_never_covers_the_answer(open_page: Open) -> None:
+    page = open_page(**PHONE_OPTIONS)
+    expect(page.locator("#question")).not_to_be_focused()
+    ask(page, QUESTION)
+    expect(page.locator("#question")).not_to_be_focused()
+    page.click("[data-action=again]")
+    expect(page.locator(".exchange")).to_be_focused()
+    wait_for_answer(page)
+    page.click("#open-notes")
+    expect(page.locator("#reader-title")).to_be_focused()
+
+
 def test_dark_follows_the_device_and_a_choice_overrules_it(open_page: Open) -> None:
     page = open_page(color_scheme="dark")
     assert max(background(page)) < 60

@@ -2,7 +2,7 @@
 
 import { announce, toast } from "./announce.js";
 import { ask, ServiceError } from "./api.js";
-import { chosenModel, chosenTags, clearTags, focusField, setBusy } from "./composer.js";
+import { chosenModel, chosenTags, clearTags, fillField, focusField, setBusy } from "./composer.js";
 import { check } from "./connection.js";
 import { byId, text } from "./dom.js";
 import { ExchangeView } from "./exchange.js";
@@ -62,24 +62,26 @@ export function stop() {
 }
 
 const actions = {
-  openNote: (citation, from) => openNote(citation.url, citation.title, from),
-  again: (exchange) => askAgain({ ...exchange, tags: exchange.tags }),
+  openNote,
+  again: askAgain,
+  alone: (exchange) => askAgain({ ...exchange, alone: true }),
   withoutTags: (exchange) => {
     clearTags();
     askAgain({ ...exchange, tags: [] });
   },
+  rephrase: ({ question }) => fillField(question),
   save,
 };
 
-async function askAgain({ id, question, tags }) {
+async function askAgain({ id, question, tags, alone }) {
   stop();
   const index = conversation.exchanges.findIndex((exchange) => exchange.id === id);
-  const exchange = { id, question, tags, model: chosenModel() };
+  const exchange = { id, question, tags, alone, model: chosenModel() };
   conversation.exchanges[index] = exchange;
   const view = new ExchangeView(exchange, actions);
   views[index].root.replaceWith(view.root);
   views[index] = view;
-  focusField();
+  focusField(view.root);
   await answer(view);
 }
 
@@ -138,9 +140,11 @@ function failureOf(error) {
   return { message: error.message || text(`error_${error.code}`), detail };
 }
 
+/** The questions that this one may follow on: none from before one that was to stand alone. */
 function historyBefore(exchange) {
-  const index = conversation.exchanges.indexOf(exchange);
-  return conversation.exchanges.slice(0, index).map(({ question }) => question).slice(-MAX_HISTORY);
+  const upTo = conversation.exchanges.slice(0, conversation.exchanges.indexOf(exchange) + 1);
+  const first = upTo.findLastIndex(({ alone }) => alone);
+  return upTo.slice(Math.max(first, 0), -1).map(({ question }) => question).slice(-MAX_HISTORY);
 }
 
 function sentenceOf(answer) {

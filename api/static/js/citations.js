@@ -12,6 +12,13 @@ export function citationButton(citation, open) {
   const button = element("button", { type: "button", className: "cite" }, String(citation.number));
   const place = placeOf(citation);
   button.setAttribute("aria-label", text("citation_label", { number: citation.number, place }));
+  showQuoteOf(button, citation, open);
+  return button;
+}
+
+/** Lets a button show the citation's quote on hover and focus, and open its note on a click. */
+export function showQuoteOf(button, citation, open) {
+  button.dataset.url = citation.url;
   button.setAttribute("aria-describedby", "quote-card");
   button.addEventListener("mouseenter", () => show(button, citation));
   button.addEventListener("focus", () => show(button, citation));
@@ -21,7 +28,6 @@ export function citationButton(citation, open) {
     hide();
     open(citation, button);
   });
-  return button;
 }
 
 /** A number whose citation is not checked yet, or was not given. */

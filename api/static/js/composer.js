@@ -5,6 +5,7 @@ import { byId, text } from "./dom.js";
 const field = byId("question");
 const sendButton = byId("send");
 const stopButton = byId("stop");
+const touch = matchMedia("(pointer: coarse)");
 
 /** Calls `onSend(question)` when the reader sends, and `onStop()` when they stop an answer. */
 export function startComposer({ onSend, onStop }) {
@@ -34,6 +35,8 @@ function submit(onSend) {
   if (!question || isBusy()) return;
   field.value = "";
   grow();
+  // The keyboard of a phone would cover the answer.
+  if (touch.matches) field.blur();
   onSend(question);
 }
 
@@ -78,7 +81,16 @@ export function setBusy(busy) {
   if (hadFocus) (busy ? stopButton : field).focus();
 }
 
-export function focusField() {
+/** Focuses the field; on a phone `instead`, for the keyboard would cover the page. */
+export function focusField(instead = null) {
+  if (!touch.matches) field.focus();
+  else instead?.focus({ preventScroll: true });
+}
+
+/** Puts a question into the field, to be changed and sent. */
+export function fillField(question) {
+  field.value = question;
+  grow();
   field.focus();
 }
 

@@ -3,6 +3,7 @@
 const pageData = JSON.parse(document.getElementById("page-data")?.textContent ?? "{}");
 
 export const models = pageData.models ?? [];
+const modelNames = pageData.model_names ?? {};
 export const ready = pageData.ready ?? true;
 
 export function byId(id) {
@@ -17,6 +18,11 @@ export function text(key, values = {}) {
 
 export function hasText(key) {
   return key in (pageData.texts ?? {});
+}
+
+/** How the page calls an answer model. */
+export function modelName(model) {
+  return modelNames[model] ?? model;
 }
 
 /** A copy of a template's element, and its `data-slot` elements by name. */

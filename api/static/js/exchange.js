@@ -2,14 +2,15 @@
 
 import { copy, answerAsMarkdown } from "./markdown_export.js";
 import { toast } from "./announce.js";
-import { element, fromTemplate, linesOf, placeOf, text } from "./dom.js";
+import { element, fromTemplate, linesOf, modelName, models, placeOf, text } from "./dom.js";
+import { showQuoteOf } from "./citations.js";
 import { startFeedback } from "./feedback.js";
 import { showHits } from "./hits.js";
 import { CONFIRMED_SUPPORT, showPartial, showStatements } from "./statements.js";
 
 const NEAREST_HITS = 3;
 
-/** `actions` = {openNote(citation, from), again(exchange), withoutTags(exchange), save()}. */
+/** `actions` = {openNote(citation, from, citations), again(exchange), alone(exchange), withoutTags(exchange), rephrase(exchange), save()}. */
 export class ExchangeView {
   constructor(exchange, actions) {
     this.exchange = exchange;
@@ -39,7 +40,8 @@ export class ExchangeView {
     this.showProgress(text("searching"));
   }
 
-  showHitsFound({ hits }) {
+  showHitsFound({ hits, question, search_question: searched }) {
+    this.exchange.followed = searched !== question;
     this.showProgress(text("writing", { count: hits.length }));
   }
 
@@ -50,7 +52,7 @@ export class ExchangeView {
 
   showAnswer(answer) {
     this.settle();
-    showStatements(this.slots.statements, answer, this.actions.openNote);
+    showStatements(this.slots.statements, answer, this.opener(answer));
     this.showNotice(this.noticeOf(answer));
     this.slots.after.replaceChildren(...(answer.refused ? [this.refusal(answer)] : []), this.afterAnswer(answer));
   }
@@ -91,10 +93,18 @@ export class ExchangeView {
     return [answer.notice ?? "", doubtful ? text("unconfirmed_notice") : ""].join("");
   }
 
+  /** Opens a citation of the answer; the reader then leads through all of them. */
+  opener(answer) {
+    return (citation, from) => this.actions.openNote(citation, from, answer.citations);
+  }
+
   afterAnswer(answer) {
     const { root, slots } = fromTemplate("after-answer-template");
+    slots.followed.hidden = !this.exchange.followed;
+    slots.followed.querySelector("button").addEventListener("click", () => this.actions.alone(this.exchange));
+    slots.model.textContent = models.length > 1 ? modelName(answer.model) : "";
     slots.sources.hidden = answer.citations.length === 0;
-    slots.sources.querySelector("ol").append(...answer.citations.map((citation) => this.sourceItem(citation)));
+    slots.sources.querySelector("ol").append(...answer.citations.map((citation) => this.sourceItem(citation, this.opener(answer))));
     root.querySelector("[data-action=copy]").addEventListener("click", async () => {
       toast(text((await copy(answerAsMarkdown(answer))) ? "copied" : "copy_failed"));
     });
@@ -104,13 +114,13 @@ export class ExchangeView {
     return root;
   }
 
-  sourceItem(citation) {
+  sourceItem(citation, open = this.actions.openNote) {
     const { root, slots } = fromTemplate("source-template");
     slots.number.textContent = citation.number;
     slots.place.textContent = placeOf(citation);
     slots.lines.textContent = linesOf(citation);
     const button = root.querySelector("button");
-    button.addEventListener("click", () => this.actions.openNote(citation, button));
+    showQuoteOf(button, citation, open);
     return root;
   }
 
@@ -122,6 +132,7 @@ export class ExchangeView {
     const retry = root.querySelector("[data-action=without-tags]");
     retry.hidden = tags.length === 0;
     retry.addEventListener("click", () => this.actions.withoutTags(this.exchange));
+    root.querySelector("[data-action=rephrase]").addEventListener("click", () => this.actions.rephrase(this.exchange));
     const nearest = answer.hits.slice(0, NEAREST_HITS);
     slots.nearest.hidden = nearest.length === 0;
     slots.nearest.querySelector("ol").append(...nearest.map((hit) => this.sourceItem(hit.citation)));

@@ -1,16 +1,17 @@
 // The passages found for a question, and what each leg of the search thought of them.
 
 import { element, fromTemplate, hasText, linesOf, placeOf, text } from "./dom.js";
-import { readable } from "./readable.js";
+import { readable, withoutHeading } from "./readable.js";
 
 /** Fills the fold-out list of hits. */
-export function showHits(details, { hits, answerable }, open) {
+export function showHits(details, { hits, answerable, took_ms: took }, open) {
   details.hidden = hits.length === 0;
-  details.querySelector("summary").replaceChildren(
-    text("hits", { count: hits.length }),
-  );
+  details.querySelector("summary").textContent = text("hits", { count: hits.length });
   const strongest = strongestSignals(hits);
-  details.querySelector("p").textContent = text("answerable", { percent: Math.round(answerable * 100) });
+  details.querySelector("p").textContent = [
+    text("answerable", { percent: Math.round(answerable * 100) }),
+    text("took", { milliseconds: Math.round(took.total) }),
+  ].join("・");
   details.querySelector("ol").replaceChildren(...hits.map((hit) => hitItem(hit, strongest, open)));
 }
 
@@ -22,7 +23,7 @@ function hitItem(hit, strongest, open) {
     element("span", { className: "lines" }, linesOf(hit.citation)),
   );
   slots.place.addEventListener("click", () => open(hit.citation, slots.place));
-  slots.text.textContent = readable(hit.text);
+  slots.text.textContent = readable(withoutHeading(hit.text, hit.citation.headings));
   for (const [leg, strength] of Object.entries(hit.signals)) {
     slots.signals.append(signalRow(leg, strength, strongest[leg]));
   }

@@ -68,7 +68,7 @@ document.addEventListener("keydown", (event) => {
 if (ready) {
   openConversation(location.hash.slice(1));
   showList(sidebar);
-  if (matchMedia("(pointer: fine)").matches) focusField();
+  focusField();
 } else {
   byId("question").disabled = true;
   byId("send").disabled = true;

@@ -16,6 +16,13 @@ export function withoutMarks(text) {
   return text.replace(/\*\*|`/g, "");
 }
 
+/** A passage without the heading it opens with, where that stands beside it anyway. */
+export function withoutHeading(text, headings) {
+  const [first, ...rest] = text.split("\n");
+  const opens = headings.length > 0 && first.includes(headings.at(-1)) && rest.some((line) => line.trim());
+  return opens && first.length < headings.at(-1).length + 8 ? rest.join("\n") : text;
+}
+
 export function readable(text) {
   const read = RULES.reduce((before, [pattern, into]) => before.replace(pattern, into), text);
   return withoutMarks(read).trim();

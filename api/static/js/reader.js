@@ -4,6 +4,7 @@ import { announce } from "./announce.js";
 import { fetchNotePage, listDocuments } from "./api.js";
 import { byId, element, fromTemplate, text } from "./dom.js";
 import { scrollToMark, startNoteTools } from "./note_search.js";
+import { showTour, startTour } from "./tour.js";
 
 const panel = byId("reader");
 const body = byId("reader-body");
@@ -11,6 +12,7 @@ const title = byId("reader-title");
 const openLink = byId("reader-open");
 const backButton = byId("reader-back");
 const narrow = matchMedia("(max-width: 51.999rem)");
+const touch = matchMedia("(pointer: coarse)");
 let returnTo = null;
 let shown = 0;
 
@@ -23,12 +25,18 @@ export function startReader() {
     if (event.key === "Escape" && !event.isComposing) closeReader();
   });
   narrow.addEventListener("change", setModality);
+  startTour((citation, citations) => openNote(citation, null, citations));
 }
 
-/** Opens a note at a URL, its span scrolled to; `from` gets the focus back when it is closed. */
-export async function openNote(url, name, from = null) {
+/**
+ * Opens a note at its URL, the cited span scrolled to; `from` gets the focus back when it is
+ * closed, and `citations` are those of the answer that it was opened from.
+ */
+export async function openNote(cited, from = null, citations = []) {
   const turn = ++shown;
+  const { url, title: name } = cited;
   open(from);
+  showTour(cited, citations);
   title.textContent = name;
   backButton.hidden = false;
   openLink.hidden = false;
@@ -40,7 +48,11 @@ export async function openNote(url, name, from = null) {
   if (!note.classList.contains("note")) return;
   startNoteTools(note);
   note.querySelector(".note-title")?.remove();
-  if (scrollToMark(note)) announce(text("note_opened", { title: name }));
+  // Who steps from citation to citation stays on the button.
+  const stepping = document.activeElement.closest("#tour button");
+  const cites = scrollToMark(note);
+  stepping?.focus();
+  if (cites) announce(text("note_opened", { title: name }));
   else showContents(note);
 }
 
@@ -70,6 +82,7 @@ async function openList(from = null) {
   const turn = ++shown;
   open(from);
   panel.dataset.view = "list";
+  showTour(null, []);
   title.textContent = text("notes");
   backButton.hidden = true;
   openLink.hidden = true;
@@ -86,7 +99,8 @@ async function openList(from = null) {
   const filter = root.querySelector("input");
   filter.addEventListener("input", () => showMatching(root, slots, documents, filter.value));
   showMatching(root, slots, documents, "");
-  filter.focus();
+  // On a phone the keyboard would cover the list.
+  (touch.matches ? title : filter).focus();
 }
 
 function showMatching(root, slots, documents, words) {
@@ -104,7 +118,7 @@ function noteItem({ doc_id, title: name, tags, url }) {
   slots.title.textContent = name;
   slots.path.textContent = doc_id;
   slots.tags.textContent = tags.join("・");
-  root.querySelector("button").addEventListener("click", () => openNote(url, name));
+  root.querySelector("button").addEventListener("click", () => openNote({ url, title: name }));
   return root;
 }
 
@@ -121,6 +135,7 @@ export function closeReader() {
   if (panel.hidden) return;
   shown += 1;
   panel.hidden = true;
+  showTour(null, []);
   byId("layout").classList.remove("reading");
   setModality();
   if (returnTo?.isConnected) returnTo.focus();

@@ -1,9 +1,10 @@
 // The list of conversations: open, rename, delete.
 
 import { toast } from "./announce.js";
-import { byId, fromTemplate, text } from "./dom.js";
+import { byId, element, fromTemplate, text } from "./dom.js";
 import { findConversation, listConversations, onChange, removeConversation, restoreConversation, saveConversation } from "./store.js";
 
+const DAY_MILLISECONDS = 86_400_000;
 const list = byId("conversations");
 const layout = byId("layout");
 const opener = byId("open-sidebar");
@@ -47,7 +48,20 @@ export function showList(on) {
   const conversations = listConversations();
   byId("no-conversations").hidden = conversations.length > 0;
   if (list.querySelector("form:not([hidden])")) return;
-  list.replaceChildren(...conversations.map((conversation) => item(conversation, on)));
+  let shownAge = "";
+  list.replaceChildren();
+  for (const conversation of conversations) {
+    const age = ageOf(conversation);
+    if (age !== shownAge) list.append(element("li", { className: "age" }, text(age)));
+    shownAge = age;
+    list.append(item(conversation, on));
+  }
+}
+
+function ageOf({ updated }) {
+  const today = new Date().setHours(0, 0, 0, 0);
+  if (updated >= today) return "today";
+  return updated >= today - 6 * DAY_MILLISECONDS ? "this_week" : "earlier";
 }
 
 function item({ id, title }, on) {

@@ -1,7 +1,7 @@
 // Conversations, kept in this browser alone.
 //
 // conversation = {id, title, updated, exchanges: [exchange]}
-// exchange = {id, question, tags, model, answer?, failure?, partial?, verdict?, comment?}
+// exchange = {id, question, tags, model, alone?, followed?, answer?, failure?, partial?, verdict?, comment?}
 
 const KEY = "kotae.conversations";
 
