@@ -67,7 +67,10 @@ def render_statement(text: str, places: Sequence[Sequence[str]] = ()) -> str:
 def _split_lead(text: str, places: Sequence[Sequence[str]]) -> tuple[str, str]:
     lead, colon, rest = text.partition("：")
     named = lead.split(" › ")
-    is_lead = any(set(named) <= set(headings) for headings in places)
+    # Behind the headings may stand the bullet that owns what was cited.
+    is_lead = any(
+        named[0] in headings and (len(named) > 1 or lead in headings) for headings in places
+    )
     return (lead, rest) if colon and rest and is_lead else ("", text)
 
 

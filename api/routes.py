@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, cast
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
 from api.answering import CurrentAssistant, check_model
@@ -113,8 +113,11 @@ def documents(assistant: CurrentAssistant) -> DocumentsResponse:
     )
 
 
+DocId = Annotated[str, Path(description="一覧にある doc_id", examples=["aws/codedeploy.md"])]
+
+
 @router.get("/documents/{doc_id:path}", summary="ノートの本文と見出し")
-def document(doc_id: str, assistant: CurrentAssistant) -> DocumentResponse:
+def document(doc_id: DocId, assistant: CurrentAssistant) -> DocumentResponse:
     """One note with its sections."""
     found = assistant.document(doc_id)
     return DocumentResponse.whole(found, assistant.sections(found.doc_id))

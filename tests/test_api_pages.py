@@ -129,6 +129,7 @@ def test_contents_name_headings_that_have_no_text_of_their_own() -> None:
         ("no code from a link", "[押す](javascript:x)", "<p>[押す](javascript:x)</p>"),
         ("no picture is loaded", "![図](http://a/b.png)", '<p><span class="picture">図</span></p>'),
         ("heading as lead", "キュー：30秒", '<p class="lead">キュー</p><p>30秒</p>'),
+        ("owner as lead", "キュー › 時間：30秒", '<p class="lead">キュー › 時間</p><p>30秒</p>'),
         ("colon that is no heading", "既定：30秒", "<p>既定：30秒</p>"),
     ],
 )

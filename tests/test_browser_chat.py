@@ -82,6 +82,7 @@ def test_follow_up_says_so_and_can_be_asked_alone(open_page: Open) -> None:
     expect(page.locator(LAST + ".followed")).to_be_hidden()
     ask(page, "キーのローテーションは自動？")
     page.get_by_role("button", name="この質問だけで聞き直す").click()
+    wait_for_answer(page)
     expect(page.locator(LAST + ".followed")).to_be_hidden()
     ask(page, "毎年？")
     assert [asked[1] for asked in assistant.asked] == [
@@ -162,6 +163,17 @@ def test_answer_of_another_model_than_chosen_says_so(open_page: Open) -> None:
     page.select_option("#model", "llama")
     ask(page, QUESTION)
     expect(page.locator(LAST + ".notice")).to_contain_text("llama から時間内に返事がありません")
+
+
+def test_answer_that_may_be_none_says_so_above_it(open_page: Open) -> None:
+    page = open_page()
+    ask(page, "可視性タイムアウトで困っている友人がいます")
+    expect(page.locator(LAST + ".unsure")).to_contain_text("確かめてください")
+    page.click("#new-conversation")
+    ask(page, "可視性タイムアウトは既定で30秒。")
+    expect(page.locator(LAST + ".unsure")).to_be_hidden()
+    ask(page, "月面の重力")
+    expect(page.locator(LAST + ".unsure")).to_be_hidden()
 
 
 def test_unconfirmed_statements_look_so(open_page: Open) -> None:

@@ -9,12 +9,15 @@ import { showHits } from "./hits.js";
 import { CONFIRMED_SUPPORT, showPartial, showStatements } from "./statements.js";
 
 const NEAREST_HITS = 3;
+/** Below this probability that the notes hold the answer, its readers are told to look closely. */
+const SURE_ANSWERABLE = 0.6;
 
 /** `actions` = {openNote(citation, from, citations), again(exchange), alone(exchange), withoutTags(exchange), rephrase(exchange), save()}. */
 export class ExchangeView {
   constructor(exchange, actions) {
     this.exchange = exchange;
     this.actions = actions;
+    this.answerable = 1;
     const { root, slots } = fromTemplate("exchange-template");
     this.root = root;
     this.slots = slots;
@@ -37,21 +40,25 @@ export class ExchangeView {
     this.slots.statements.replaceChildren();
     this.slots.after.replaceChildren();
     this.showNotice("");
+    this.slots.unsure.hidden = true;
     this.showProgress(text("searching"));
   }
 
-  showHitsFound({ hits, question, search_question: searched }) {
+  showHitsFound({ hits, answerable, question, search_question: searched }) {
     this.exchange.followed = searched !== question;
+    this.answerable = answerable;
     this.showProgress(text("writing", { count: hits.length }));
   }
 
   showDelta(partial) {
     this.showProgress("");
+    this.slots.unsure.hidden = this.answerable >= SURE_ANSWERABLE;
     showPartial(this.slots.statements, partial);
   }
 
   showAnswer(answer) {
     this.settle();
+    this.slots.unsure.hidden = answer.refused || answer.answerable >= SURE_ANSWERABLE;
     showStatements(this.slots.statements, answer, this.opener(answer));
     this.showNotice(this.noticeOf(answer));
     this.slots.after.replaceChildren(...(answer.refused ? [this.refusal(answer)] : []), this.afterAnswer(answer));
