@@ -16,6 +16,8 @@ from rag.config import Settings
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+MAX_PICTURE_BYTES = 200_000
+
 
 @pytest.fixture(scope="module")
 def pages() -> str:
@@ -90,3 +92,13 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text):
         assert (page.parent / target).exists(), target
+
+
+def test_pictures_of_the_readme_are_there_and_light() -> None:
+    named = {
+        picture
+        for page in ("README.md", "README.ja.md")
+        for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / page).read_text("utf-8"))
+    }
+    assert named == {f"docs/images/{path.name}" for path in (ROOT / "docs/images").iterdir()}
+    assert [name for name in named if (ROOT / name).stat().st_size >= MAX_PICTURE_BYTES] == []

@@ -9,6 +9,7 @@ import { showHits } from "./hits.js";
 import { CONFIRMED_SUPPORT, showPartial, showStatements } from "./statements.js";
 
 const NEAREST_HITS = 3;
+const DRAW_MILLISECONDS = 50;
 /** Below this probability that the notes hold the answer, its readers are told to look closely. */
 const SURE_ANSWERABLE = 0.6;
 
@@ -50,10 +51,15 @@ export class ExchangeView {
     this.showProgress(text("writing", { count: hits.length }));
   }
 
+  /** Shows what came so far, soon: an answer that is there at once is shown only as a whole. */
   showDelta(partial) {
-    this.showProgress("");
-    this.slots.unsure.hidden = this.answerable >= SURE_ANSWERABLE;
-    showPartial(this.slots.statements, partial);
+    this.partial = partial;
+    this.drawing ??= setTimeout(() => {
+      this.drawing = null;
+      this.showProgress("");
+      this.slots.unsure.hidden = this.answerable >= SURE_ANSWERABLE;
+      showPartial(this.slots.statements, this.partial);
+    }, DRAW_MILLISECONDS);
   }
 
   showAnswer(answer) {
@@ -79,6 +85,8 @@ export class ExchangeView {
   }
 
   settle() {
+    clearTimeout(this.drawing);
+    this.drawing = null;
     this.showProgress("");
     this.showNotice("");
     this.slots.statements.classList.remove("unfinished");

@@ -23,7 +23,8 @@ function hitItem(hit, strongest, open) {
     element("span", { className: "lines" }, linesOf(hit.citation)),
   );
   slots.place.addEventListener("click", () => open(hit.citation, slots.place));
-  slots.text.textContent = readable(withoutHeading(hit.text, hit.citation.headings));
+  const passage = readable(withoutHeading(hit.text, hit.citation.headings));
+  slots.text.textContent = passage.replace(/\n{2,}/g, "\n");
   for (const [leg, strength] of Object.entries(hit.signals)) {
     slots.signals.append(signalRow(leg, strength, strongest[leg]));
   }

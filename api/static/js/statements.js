@@ -7,6 +7,9 @@ import { withoutMarks } from "./readable.js";
 /** Below this support the notes do not confirm a statement. */
 export const CONFIRMED_SUPPORT = 0.5;
 
+/** Statements are shown one below the other; what made them a list goes. */
+const MARK = /^\s*(?:[-*+]|#{1,6})\s+/;
+
 /** Shows text that is still coming, a line a statement, its `[n]` as numbers. */
 export function showPartial(container, partial) {
   const lines = partial.split("\n").filter((line) => line.trim());
@@ -15,7 +18,7 @@ export function showPartial(container, partial) {
     // Lines that are complete do not change any more; touching them would break a selection.
     if (shown.dataset.source === line) return;
     shown.dataset.source = line;
-    shown.replaceChildren(element("p", {}, ...withNumbers(line)));
+    shown.replaceChildren(element("p", {}, ...withNumbers(line.replace(MARK, ""))));
   });
 }
 
