@@ -23,6 +23,8 @@ class Answering(Protocol):
     @property
     def snapshot_id(self) -> str: ...
     @property
+    def built_at(self) -> str: ...
+    @property
     def models(self) -> tuple[str, ...]: ...
     @property
     def tags(self) -> tuple[str, ...]: ...
@@ -104,6 +106,10 @@ class Readiness:
     def replace(self, assistant: Answering) -> None:
         """From now on this one answers; requests that began with the other end with that."""
         self._assistant = assistant
+
+    def built_at(self) -> str | None:
+        """When the snapshot in use was built, ISO 8601; None while there is none."""
+        return self._assistant.built_at if self._assistant is not None else None
 
     def wait(self, timeout_seconds: float) -> Answering:
         """`assistant`, after at most that long; for callers that cannot come again."""

@@ -14,13 +14,16 @@ from api import chat_completions, health, pages, routes
 from api.access import sign_in
 from api.access.gate import Doorkeeper, Gate
 from api.answering import Answering, Readiness
+from api.desk import QuestionDesk
 from api.errors import UnknownErrors, add_error_handlers
 from api.feedback import FeedbackStore
 from api.following import Follower
+from api.limits import RequestLimits
+from api.logs import RequestLog
 from api.mcp import open_mcp_over_http
 from api.messages import API_DESCRIPTION
 from api.metrics import CountRequests, Metrics
-from api.security import BodyLimit, SecurityHeaders
+from api.security import SecurityHeaders
 from api.slack import open_slack_events
 from api.templating import FOLDER
 from rag.config import Settings
@@ -48,13 +51,15 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
         redoc_url=None,
     )
     metrics = Metrics()
+    metrics.watch_snapshot(readiness.built_at)
     app.state.settings = settings
     app.state.readiness = readiness
     app.state.feedback = FeedbackStore(settings.index)
     app.state.metrics = metrics
     app.state.doorkeeper = doorkeeper = Doorkeeper.of(settings)
+    app.state.desk = desk = QuestionDesk(settings, metrics)
     app.state.slack = slack = open_slack_events(settings, readiness, app.state.feedback, metrics)
-    mcp = open_mcp_over_http(settings, readiness, metrics)
+    mcp = open_mcp_over_http(settings, readiness, metrics, desk)
     add_error_handlers(app)
     for routed in (routes, chat_completions, health, pages, sign_in):
         app.include_router(routed.router)
@@ -65,10 +70,11 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     document_limit(app, settings.max_question_chars)
     # The last added is the outermost.
-    app.add_middleware(BodyLimit)
-    app.add_middleware(Gate, doorkeeper=doorkeeper)
+    app.add_middleware(Gate, doorkeeper=doorkeeper, metrics=metrics)
+    app.add_middleware(RequestLimits, seconds=settings.client_timeout_seconds)
     app.add_middleware(UnknownErrors)
     app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(RequestLog)
     app.add_middleware(SecurityHeaders)
     return app
 

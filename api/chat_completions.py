@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -25,17 +24,19 @@ from api.chat_schemas import (
     ModelsResponse,
     OpenAIErrorResponse,
 )
+from api.desk import CurrentDesk, kind_of, while_connected
 from api.errors import log_unknown_error, openai_error
 from api.messages import status_and_message
 from api.metrics import CurrentMetrics
 from api.routes import CurrentFeedback, last_answer, preceded_by, watch_answer
 from api.schemas import MAX_HISTORY, AskResponse
-from api.streaming import EVENT_SCHEMA, PING, Piece, event_stream, pieces_from_thread
+from api.streaming import EVENT_SCHEMA, PING, Piece, event_stream
 from rag.errors import RagError
 from rag.types import Answer
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": OpenAIErrorResponse} for status in (400, 404, 413, 422, 500, 502, 503)
+    status: {"model": OpenAIErrorResponse}
+    for status in (400, 401, 403, 404, 408, 413, 421, 422, 429, 431, 500, 502, 503, 504)
 }
 router = APIRouter(prefix="/v1", responses=ERRORS, tags=["OpenAI"])
 
@@ -125,26 +126,29 @@ async def chat_completions(
     assistant: CurrentAssistant,
     feedback: CurrentFeedback,
     metrics: CurrentMetrics,
+    desk: CurrentDesk,
 ) -> Response:
     """Answers the last message of the user; the earlier ones are the history."""
     *history, question = body.questions()
     named = None if body.model == DEFAULT_MODEL else body.model
     history = history[-MAX_HISTORY:]
-    stream = assistant.stream(question, history=history, model=check_model(assistant, named))
-    pieces = watch_answer(stream, history, feedback, metrics)
+    model = check_model(assistant, named)
+    stream = assistant.stream(question, history=history, model=model)
+    watched = watch_answer(stream, history, feedback, metrics)
+    pieces = desk.attend(kind_of(assistant, model), watched)
     base_url = str(request.base_url).rstrip("/")
     if not body.stream:
-        answer = await anyio.to_thread.run_sync(last_answer, pieces)
+        answer = await while_connected(request, last_answer(pieces))
         completion = _completion(answer.answer_id, body.model, base_url)
         return _json(completion.whole(answer))
-    first = await anyio.to_thread.run_sync(next, pieces)
+    first = await while_connected(request, anext(pieces))
     completion = _completion(f"{time.time_ns():x}", body.model, base_url)
     include_usage = body.stream_options is not None and body.stream_options.include_usage
     return event_stream(_completion_events(preceded_by(first, pieces), completion, include_usage))
 
 
 async def _completion_events(
-    pieces: Iterator[Piece], completion: Completion, include_usage: bool
+    pieces: AsyncIterator[Piece | None], completion: Completion, include_usage: bool
 ) -> AsyncIterator[bytes]:
     """The checked answer in chunks.
 
@@ -152,7 +156,7 @@ async def _completion_events(
     """
     yield _data(completion.chunk({"role": "assistant", "content": ""}))
     try:
-        async for piece in pieces_from_thread(pieces):
+        async for piece in pieces:
             if isinstance(piece, Answer):
                 for chunk in completion.chunks_of(piece, include_usage):
                     yield _data(chunk)

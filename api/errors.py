@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,10 +22,16 @@ logger = logging.getLogger(__name__)
 _CODES_OF_STATUS = {
     400: "invalid_json",
     404: "not_found",
+    408: "slow_request",
     405: "method_not_allowed",
     413: "too_large",
     415: "unsupported_media_type",
+    431: "headers_too_large",
 }
+
+
+RETRY_SECONDS: Final = 5
+"""When to come again to a service that cannot answer now, where nothing better is known."""
 
 
 class NotReadyError(RagError):
@@ -40,6 +46,28 @@ class UnknownModelError(RagError):
     code = "unknown_model"
 
 
+class BusyError(RagError):
+    """More questions than can be answered at once and wait; come again in `retry_seconds`."""
+
+    code = "busy"
+
+    def __init__(self, message: str, retry_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
+
+
+class QuestionTimeoutError(RagError):
+    """A question took longer than it may."""
+
+    code = "timeout"
+
+
+class ClientGoneError(RagError):
+    """The client did not wait for its answer; nobody reads this."""
+
+    code = "client_gone"
+
+
 class FeedbackError(RagError):
     """A reader's verdict could not be kept."""
 
@@ -51,7 +79,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RagError)
     async def show_rag_error(request: Request, error: RagError) -> Response:
-        return error_response(request, error.code, str(error) or None)
+        retry = {"Retry-After": str(error.retry_seconds)} if isinstance(error, BusyError) else None
+        return error_response(request, error.code, str(error) or None, None, retry)
 
     @app.exception_handler(RequestValidationError)
     async def show_validation_error(request: Request, error: RequestValidationError) -> Response:
@@ -81,6 +110,8 @@ def error_response(
     """The response for an error, in the shape that the asked path has."""
     default_status, message = status_and_message(code)
     status = status or default_status
+    if status == 503:
+        headers = {"Retry-After": str(RETRY_SECONDS), **(headers or {})}
     path = request.url.path
     if path.startswith("/v1/"):
         return JSONResponse(openai_error(code, message, status), status, headers)

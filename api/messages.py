@@ -30,6 +30,12 @@ MESSAGES: Final[dict[str, tuple[int, str]]] = {
     "unsupported_media_type": (415, "Content-Type は application/json にしてください。"),
     "http": (400, "リクエストを処理できません。"),
     "not_ready": (503, "準備中です。索引とモデルを読み込んでいます。少しお待ちください。"),
+    "invalid_http": (400, "HTTP のリクエストとして読み取れません。"),
+    "busy": (503, "ただいま混み合っています。少し待ってから、もう一度お試しください。"),
+    "timeout": (504, "時間内に答えられませんでした。質問を短くして、もう一度お試しください。"),
+    "client_gone": (499, "接続が切れたため、処理を中止しました。"),
+    "slow_request": (408, "リクエストが時間内に届きませんでした。"),
+    "headers_too_large": (431, "リクエストのヘッダーが大きすぎます。"),
     "unauthorized": (401, "API キーが要ります。画面ではサインインし直してください。"),
     "wrong_host": (
         421,

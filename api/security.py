@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -23,8 +22,6 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
     )
 )
 
-MAX_BODY_BYTES: Final = 1_000_000
-
 HEADERS: Final = {
     # Asked for anew each time: half of an old page with half of a new one does not work.
     "Cache-Control": "no-cache",
@@ -36,27 +33,6 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-
-
-class BodyLimit:
-    """Middleware: refuses bodies over `MAX_BODY_BYTES` before they fill the memory."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on; reading too much of it raises HTTPException 413."""
-        received = 0
-
-        async def receive_within_limit() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise HTTPException(413)
-            return message
-
-        await self.app(scope, receive_within_limit, send)
 
 
 class SecurityHeaders:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import anyio.to_thread
+from anyio import CapacityLimiter
 from fastapi.responses import StreamingResponse
 
 from api.errors import error_body, log_unknown_error, rag_error_body
@@ -39,10 +42,10 @@ def event_stream(events: AsyncIterator[bytes]) -> StreamingResponse:
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-async def ask_events(pieces: Iterator[Piece]) -> AsyncIterator[bytes]:
+async def ask_events(pieces: AsyncIterator[Piece | None]) -> AsyncIterator[bytes]:
     """Events `hits`, `delta`, `answer`, `error`, `done`; `done` comes last, whatever happens."""
     try:
-        async for piece in pieces_from_thread(pieces):
+        async for piece in pieces:
             yield PING if piece is None else _event_of(piece)
     except RagError as error:
         yield _event("error", rag_error_body(error))
@@ -54,40 +57,58 @@ async def ask_events(pieces: Iterator[Piece]) -> AsyncIterator[bytes]:
 
 
 async def pieces_from_thread(
-    pieces: Iterator[T], silence_seconds: float | None = None
-) -> AsyncIterator[T | None]:
-    """The pieces, each waited for in a thread; None when there was none for `silence_seconds`
-    (otherwise `PING_SECONDS`).
+    pieces: Iterator[T],
+    silence_seconds: float = PING_SECONDS,
+    until: float = math.inf,
+    ended: Callable[[], None] = lambda: None,
+) -> AsyncGenerator[T | None, None]:
+    """The pieces, each waited for in a thread; None when there was none for `silence_seconds`.
 
-    If the reader goes away, the iterator is closed as soon as its thread is back.
+    Empty text is passed over. Raises TimeoutError at `until`, of the monotonic clock. If the reader
+    goes away, the iterator is closed as soon as its thread is back; then `ended` is called.
     """
     end = object()
+    limiter = CapacityLimiter(1)  # a thread of its own, not one of those that all requests share
     waiting: asyncio.Future[Any] | None = None
+    heard = time.monotonic()
     try:
-        while True:
+        while time.monotonic() < until:
             if waiting is None:
-                waiting = asyncio.ensure_future(anyio.to_thread.run_sync(next, pieces, end))
-            done, _ = await asyncio.wait({waiting}, timeout=silence_seconds or PING_SECONDS)
-            if not done:
-                yield None
-                continue
-            piece, waiting = waiting.result(), None
+                work = anyio.to_thread.run_sync(next, pieces, end, limiter=limiter)
+                waiting = asyncio.ensure_future(work)
+            patience = min(heard + silence_seconds, until) - time.monotonic()
+            done, _ = await asyncio.wait({waiting}, timeout=max(patience, 0))
+            piece: Any = ""
+            if done:
+                piece, waiting = waiting.result(), None
             if piece is end:
                 return
-            yield piece
+            now = time.monotonic()
+            if piece != "" or now >= heard + silence_seconds:
+                heard = now
+                yield None if piece == "" else piece
+        raise TimeoutError
     finally:
-        task = asyncio.ensure_future(_close(pieces, waiting))
+        task = asyncio.ensure_future(_close(pieces, waiting, limiter, ended))
         _closing.add(task)
         task.add_done_callback(_closing.discard)
 
 
-async def _close(pieces: Iterator[T], waiting: asyncio.Future[Any] | None) -> None:
-    if waiting is not None:
-        await asyncio.wait({waiting})
-        waiting.exception()
-    close = getattr(pieces, "close", None)
-    if close is not None:
-        await anyio.to_thread.run_sync(close)
+async def _close(
+    pieces: Iterator[T],
+    waiting: asyncio.Future[Any] | None,
+    limiter: CapacityLimiter,
+    ended: Callable[[], None],
+) -> None:
+    try:
+        if waiting is not None:
+            await asyncio.wait({waiting})
+            waiting.exception()
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            await anyio.to_thread.run_sync(close, limiter=limiter)
+    finally:
+        ended()
 
 
 def _event_of(piece: Piece) -> bytes:

@@ -117,6 +117,11 @@ class Assistant:
         return self.snapshot.manifest.snapshot_id
 
     @property
+    def built_at(self) -> str:
+        """When that snapshot was built, ISO 8601."""
+        return self.snapshot.manifest.built_at
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Names of the answer models, the default first."""
         return self._generators.names
@@ -185,7 +190,10 @@ class Assistant:
         tags: Sequence[str] = (),
         model: str | None = None,
     ) -> Iterator[SearchResult | str | Answer]:
-        """The SearchResult, then the answer's text in pieces, then the whole Answer, verified."""
+        """The SearchResult, then the answer's text in pieces, then the whole Answer, verified.
+
+        Empty pieces say that the model is at work; closing the iterator stops it.
+        """
         result = self.search(question, history=history, top_k=top_k, tags=tags)
         result = with_both_sides(
             result,

@@ -7,10 +7,11 @@ it wrote stands in the notes, the extractive answer is given and said to be so.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from rag.answerability import load_parameters
@@ -21,7 +22,7 @@ from rag.drafts import is_refusal, split_drafts
 from rag.errors import GeneratorError
 from rag.extraction import EXTRACTIVE, Asked, extract_units, statement_text
 from rag.generation import Generators
-from rag.guarding import guard
+from rag.guarding import MAX_THREADS, guard
 from rag.retrieval import Retriever
 from rag.text import bigrams
 from rag.types import Answer, SearchResult, Section, Statement
@@ -40,11 +41,16 @@ class Composer:
     retriever: Retriever
     generators: Generators
     sections: Callable[[str], Sequence[Section]]
+    model_threads: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(MAX_THREADS)
+    )
 
     def compose(
         self, result: SearchResult, history: Sequence[str], model: str | None
     ) -> Iterator[str | Answer]:
         """Pieces of text, then the Answer; raises GeneratorError only for an unknown model.
+
+        An empty piece says that the model is at work: a moment to close this iterator.
 
         What a model wrote is not verified before it is complete: the Answer replaces the pieces.
         """
@@ -85,6 +91,7 @@ class Composer:
             lambda: generator.generate(result.question, result.hits, history),
             self.settings.answer_timeout_seconds,
             self.settings.max_answer_chars,
+            self.model_threads,
         )
         for piece in guarded:
             pieces.append(piece)

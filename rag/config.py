@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -112,6 +112,27 @@ class Settings(BaseSettings):
     )
     session_hours: float = Field(
         default=168, gt=0, le=8760, description="画面のサインインが続く時間"
+    )
+    questions_at_work: int = Field(
+        default=4, ge=1, le=64, description="同時に進める検索と、ノートからの回答の数"
+    )
+    model_answers_at_work: int = Field(
+        default=8, ge=1, le=64, description="同時に進める、回答モデルの回答の数"
+    )
+    questions_waiting: int = Field(default=32, ge=0, le=1000, description="順番を待てる質問の数")
+    queue_seconds: float = Field(default=10, gt=0, le=600, description="順番を待つ時間の上限(秒)")
+    question_timeout_seconds: float = Field(
+        default=360, gt=0, le=86400, description="質問ひとつにかける時間の上限(秒)"
+    )
+    client_timeout_seconds: float = Field(
+        default=30, gt=0, le=600, description="リクエストが届くまで、返答が受け取られるまで待つ秒数"
+    )
+    shutdown_seconds: int = Field(
+        default=30, ge=1, le=600, description="終了のとき、始めた回答を待つ秒数"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="ログの形")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="これより軽い出来事は記録しない"
     )
     public_url: str | None = Field(
         default=None,

@@ -119,6 +119,7 @@ FAILURES = frozenset(
         "failed",  # whatever has no name of its own
         "unreachable",  # no connection, or one that broke off
         "timeout",  # nothing came for too long, or the whole took too long
+        "busy",  # too many calls hang already
         "rate_limited",
         "refused",  # wrong key, unknown model, a request that the server does not take
         "server_error",

@@ -18,6 +18,10 @@ WHOLE_FACTOR = 5
 MAX_WAITING = 64
 """Pieces fetched ahead of the reader."""
 STOP_SECONDS = 0.2
+BEAT_SECONDS = 0.5
+"""How soon a reader that has gone away is noticed while the model says nothing."""
+MAX_THREADS = 32
+"""Models at work, those included that nobody waits for any more but that do not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class _End:
 class _Pump:
     """Fetches pieces until the end, or until the reader has gone away."""
 
+    threads: threading.Semaphore
     waiting: queue.Queue[str | _End] = field(default_factory=lambda: queue.Queue(MAX_WAITING))
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -48,6 +53,7 @@ class _Pump:
         finally:
             if (close := getattr(pieces, "close", None)) is not None:
                 close()
+            self.threads.release()
             self._put(_End(error))
 
     def _put(self, item: str | _End) -> bool:
@@ -61,24 +67,35 @@ class _Pump:
 
 
 def guard(
-    start: Callable[[], Iterator[str]], silence_seconds: float, max_chars: int
+    start: Callable[[], Iterator[str]],
+    silence_seconds: float,
+    max_chars: int,
+    threads: threading.Semaphore | None = None,
 ) -> Iterator[str]:
-    """The non-empty pieces of `start()`; raises GeneratorError past a limit, and for any failure.
+    """The pieces of `start()`; raises GeneratorError past a limit, and for any failure.
 
-    An empty piece is no text but a sign of life. When this iterator is closed, so is the other,
-    as soon as it gives its next piece.
+    `start` may give an empty piece as a sign of life. Here an empty piece says that the model is
+    silent: a moment to close this iterator, and with it the other as soon as it is back.
     """
-    pump = _Pump()
+    threads = threads or threading.Semaphore(1)
+    if not threads.acquire(blocking=False):
+        raise GeneratorError("too many calls of answer models hang already", "busy")
+    pump = _Pump(threads)
     threading.Thread(target=pump.run, args=(start,), daemon=True, name="answer-model").start()
-    deadline = time.monotonic() + silence_seconds * WHOLE_FACTOR
+    whole_until = time.monotonic() + silence_seconds * WHOLE_FACTOR
+    until = time.monotonic() + silence_seconds
     written = 0
     try:
         while True:
-            piece = _next(pump, min(silence_seconds, deadline - time.monotonic()))
+            piece = _next(pump, min(until, whole_until))
             if isinstance(piece, _End):
                 if piece.error is not None:
                     raise _as_generator_error(piece.error)
                 return
+            if piece is None:
+                yield ""
+                continue
+            until = time.monotonic() + silence_seconds
             written += len(piece)
             if written > max_chars:
                 raise GeneratorError(
@@ -90,11 +107,15 @@ def guard(
         pump.stopped.set()
 
 
-def _next(pump: _Pump, seconds: float) -> str | _End:
+def _next(pump: _Pump, until: float) -> str | _End | None:
+    """What comes next, None for a moment of silence; GeneratorError when there is none `until`."""
+    left = until - time.monotonic()
     try:
-        return pump.waiting.get(timeout=max(seconds, 0.001))
+        return pump.waiting.get(timeout=max(min(left, BEAT_SECONDS), 0.001))
     except queue.Empty:
-        raise GeneratorError(f"no answer within {seconds:.0f} seconds", "timeout") from None
+        if left > BEAT_SECONDS:
+            return None
+        raise GeneratorError("no answer within the time it may take", "timeout") from None
 
 
 def _as_generator_error(error: Exception) -> GeneratorError:

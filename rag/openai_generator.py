@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -34,14 +35,18 @@ class OpenAIGenerator:
 
     @cached_property
     def _client(self) -> OpenAI:
-        from openai import OpenAI  # a second to import: only for those who use it
+        from openai import DefaultHttpxClient, OpenAI  # slow to import: only for those who use it
 
         key = self._server.api_key
+        # A server that the user set may not send this one on to another, inner, address.
+        http_client = DefaultHttpxClient(follow_redirects=False)
+        weakref.finalize(self, http_client.close)
         return OpenAI(
             base_url=self._server.base_url,
             api_key=(key.get_secret_value() if key else "") or NO_KEY,
             timeout=self._timeout_seconds,
             max_retries=self._server.max_retries,
+            http_client=http_client,
         )
 
     def generate(self, question: str, hits: Sequence[Hit], history: Sequence[str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ FALLBACK_REASONS: Mapping[str, str] = {
     "failed": "で問題が起きました",
     "unreachable": "につながりませんでした",
     "timeout": "から時間内に返事がありませんでした",
+    "busy": "への問い合わせが混み合っています",
     "rate_limited": "の利用制限に達しました",
     "refused": "がリクエストを受け付けませんでした",
     "server_error": "のサーバーでエラーが起きました",

@@ -38,6 +38,7 @@ class AnswerServer:
     closing: threading.Event = field(default_factory=threading.Event)
     reader_left: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    redirect_to: str = ""
 
     def model(self, **changes: Any) -> ModelSettings:  # noqa: ANN401
         """Settings of a model on this server that is not tried again."""
@@ -76,6 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: int) -> None:
         told = json.dumps({"error": {"message": "no, himitsu", "code": "no"}}).encode()
         self.send_response(status)
+        if status == 307:
+            self.send_header("location", self.server.script.redirect_to)  # type: ignore[attr-defined]
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(told)))
         self.end_headers()

@@ -79,6 +79,7 @@ class FakeAssistant:
     """Same question, same answer; `pause_seconds` lies between the pieces of a stream."""
 
     snapshot_id = "snapshot-1"
+    built_at = "2026-01-01T00:00:00+00:00"
 
     def __init__(
         self,

@@ -77,23 +77,24 @@ def test_reader_who_goes_away_lets_go_of_the_answer() -> None:
     async def read_two() -> None:
         stream = streaming.pieces_from_thread(pieces())
         assert [await anext(stream), await anext(stream)] == [0, 1]
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         while not closed:
             await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(read_two(), 5))
 
 
-def test_silent_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "PING_SECONDS", 0.02)
-
+def test_silent_stream_is_kept_alive() -> None:
     def pieces() -> Iterator[SearchResult | str | Answer]:
         yield "一"
-        time.sleep(0.1)
+        for _ in range(20):
+            time.sleep(0.005)
+            yield ""  # a model at work that says nothing
         yield "二"
 
     async def read_all() -> list[bytes]:
-        return [event async for event in streaming.ask_events(pieces())]
+        coming = streaming.pieces_from_thread(pieces(), silence_seconds=0.02)
+        return [event async for event in streaming.ask_events(coming)]
 
     events = asyncio.run(read_all())
     assert streaming.PING in events[1:-2]

@@ -42,6 +42,11 @@ OTHER = {
     "max_answer_chars": "400",
     "answer_timeout_seconds": "40.5",
     "session_hours": "40.5",
+    "queue_seconds": "40.5",
+    "question_timeout_seconds": "40.5",
+    "client_timeout_seconds": "40.5",
+    "log_format": "json",
+    "log_level": "debug",
     "watch": "True",
     "without_keys": "True",
 }

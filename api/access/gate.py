@@ -21,6 +21,7 @@ from api.access.keys import KeyStore, open_keys
 from api.access.rates import RateLimit, caller_of
 from api.access.sessions import SessionStore
 from api.errors import error_response
+from api.metrics import Metrics
 from api.templating import render_page
 from rag.config import Settings
 from rag.errors import ConfigError
@@ -90,8 +91,9 @@ class Refusal:
 class Gate:
     """Turns away what may not come in; lets pass the rest, saying in the scope who it is."""
 
-    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper, metrics: Metrics) -> None:
         self.app = app
+        self.metrics = metrics
         self.doorkeeper = doorkeeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,6 +112,7 @@ class Gate:
         if refusal is None:
             await self.app(scope, receive, send)
         else:
+            self.metrics.rejected.labels(refusal.code).inc()
             await self._turn_away(request, refusal)(scope, receive, send)
 
     def refusal(self, request: Request) -> Refusal | None:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from api.answering import Readiness
+from api.desk import QuestionDesk
 from api.mcp.http import McpOverHttp
 from api.metrics import Metrics
 from rag.config import Settings
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def open_mcp_over_http(
-    settings: Settings, readiness: Readiness, metrics: Metrics
+    settings: Settings, readiness: Readiness, metrics: Metrics, desk: QuestionDesk
 ) -> McpOverHttp | None:
     """What answers at /mcp; None when the extra is not installed."""
     if not is_installed():
         return None
-    return McpOverHttp(settings, readiness, metrics)
+    return McpOverHttp(settings, readiness, metrics, desk)
 
 
 def open_mcp_over_stdio(settings: Settings) -> McpOverStdio:

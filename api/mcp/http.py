@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.answering import Readiness
+from api.desk import QuestionDesk
 from api.errors import error_response
 from api.mcp.results import Address
 from api.metrics import Metrics
@@ -33,10 +34,13 @@ class McpOverHttp:
     That takes half a second, which most starts of the service need not wait for.
     """
 
-    def __init__(self, settings: Settings, readiness: Readiness, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, readiness: Readiness, metrics: Metrics, desk: QuestionDesk
+    ) -> None:
         self._settings = settings
         self._readiness = readiness
         self._metrics = metrics
+        self._desk = desk
         self._life: _Life | None = None
 
     def route(self) -> Route:
@@ -72,7 +76,8 @@ class McpOverHttp:
             return
         self._life.asked.set()
         app = await asyncio.shield(self._life.app)  # a request that is given up ends alone
-        await app(scope, receive, send)
+        async with self._desk.slot("agents"):
+            await app(scope, receive, send)
 
     async def _serve(self, asked: asyncio.Event, app: asyncio.Future[ASGIApp]) -> None:
         """Runs from the first request on, in one task: the manager's must end where they began."""

@@ -99,8 +99,10 @@ class SlackBot:
             return status_and_message(error.code)[1]
         return SLACK_TEXTS[f"thanks_{kind}"]
 
-    async def close(self) -> None:
-        """Gives up what is not answered yet."""
+    async def close(self, grace_seconds: float) -> None:
+        """Finishes the answers that are begun within that time, and gives up the others."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -58,6 +58,7 @@ class SlackService:
             signing_secret=_secret(settings.slack_signing_secret),
             before_authorize=self.ask_to_come_again_unless_able,
         )
+        self._shutdown_seconds = settings.shutdown_seconds
         self._token_works = False
         listen(self.bolt, self.bot)
 
@@ -72,7 +73,7 @@ class SlackService:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.bot.close()
+        await self.bot.close(self._shutdown_seconds)
         if self.client.session:
             await self.client.session.close()
 

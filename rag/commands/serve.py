@@ -38,8 +38,11 @@ def run_serve(options: argparse.Namespace) -> int:
 
     from api.access.gate import check_exposure
     from api.app import create_app
+    from api.logs import set_up_logging
+    from api.serving import server_options
 
     settings = settings_of(options)
+    set_up_logging(settings)
     check_exposure(settings)
     check_address(settings)
     assistant = open_assistant(settings)
@@ -48,9 +51,7 @@ def run_serve(options: argparse.Namespace) -> int:
         create_app(settings, assistant),
         host=settings.host,
         port=settings.port,
-        log_level="warning",
-        server_header=False,
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        **server_options(settings),
     )
     return 0
 

@@ -14,9 +14,11 @@ def run_slack(options: argparse.Namespace) -> int:
     """Indexes, then answers in Slack until stopped."""
     import asyncio
 
+    from api.logs import set_up_logging
     from api.slack import socket_runner
 
     settings = settings_of(options)
+    set_up_logging(settings)
     run = socket_runner(settings)  # what is missing shows before anything slow is done
     assistant = open_assistant(settings)
     with suppress(asyncio.CancelledError):  # SIGTERM
