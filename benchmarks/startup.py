@@ -56,13 +56,19 @@ def time_server(options: Sequence[str]) -> tuple[float, float, int]:
     """Seconds until it is ready, seconds of its first question, and its memory in MB then."""
     started = time.perf_counter()
     with serving(options) as (process_id, port):
-        while not is_ready(port):
-            if time.perf_counter() - started > DEADLINE_SECONDS:
-                raise TimeoutError(f"the server was not ready after {DEADLINE_SECONDS} s")
-            time.sleep(0.01)
+        wait_until_ready(port)
         ready = time.perf_counter()
         ask(port, QUESTION)
         return ready - started, time.perf_counter() - ready, resident_megabytes(process_id)
+
+
+def wait_until_ready(port: int) -> None:
+    """Returns once the server answers questions; raises TimeoutError."""
+    deadline = time.perf_counter() + DEADLINE_SECONDS
+    while not is_ready(port):
+        if time.perf_counter() > deadline:
+            raise TimeoutError(f"the server was not ready after {DEADLINE_SECONDS} s")
+        time.sleep(0.01)
 
 
 def is_ready(port: int) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from rag.bundled_bulk import Engines, Openers, map_side_by_side
-from rag.bundled_forward import Forward, Ids, States, open_onnx
+from rag.bundled_forward import Forward, Ids, States, open_onnx_for_questions
 from rag.bundled_model import (
     MAX_TOKENS,
     PASSAGE_ONNX_FILE,
@@ -35,7 +35,7 @@ def open_bundled_embedder(name: str, progress: Progress | None = None) -> Bundle
     folder = open_bundled_model(progress)
     try:
         tokenizer = BundledTokenizer.open(folder / VOCABULARY_FOLDER)
-        forward = open_onnx(folder / QUESTION_ONNX_FILE)
+        forward = open_onnx_for_questions(folder / QUESTION_ONNX_FILE)
     except Exception as error:
         raise ModelError(
             f"embedding model {name!r}: its prepared files do not open ({error}); "

@@ -13,8 +13,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -49,6 +50,48 @@ def open_onnx(path: Path, threads: int | None = None) -> Forward:
         return states
 
     return on_processor(pair[0], forward) if pair else forward
+
+
+def open_onnx_for_questions(path: Path) -> Forward:
+    """As `open_onnx`, for calls from several threads: questions that come together share out the
+    processors instead of waiting for each other.
+    """
+    open_single = cache(lambda: open_onnx(path, threads=1))  # most processes never need it
+    return share_out(open_onnx(path), open_single, count_processors())
+
+
+def share_out(whole: Forward, open_single: Callable[[], Forward], processors: int) -> Forward:
+    """`whole` for a call that is alone, a single thread for each other, `processors` at a time.
+
+    All threads on one question make that one quick; one thread a question wastes least on waiting.
+    """
+    under_way, turns = Calls(), BoundedSemaphore(processors)
+
+    def forward(ids: Ids, mask: Ids) -> States:
+        with under_way as is_alone:
+            if is_alone:
+                return whole(ids, mask)
+            with turns:
+                return open_single()(ids, mask)
+
+    return forward
+
+
+class Calls:
+    """Counts the calls that are under way; entering tells whether there is no other."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._count = 0
+
+    def __enter__(self) -> bool:
+        with self._lock:
+            self._count += 1
+            return self._count == 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._count -= 1
 
 
 def watch_onnx(model: bytes) -> Callable[[Ids, Ids], dict[str, npt.NDArray[np.float32]]]:

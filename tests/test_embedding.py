@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from threading import current_thread
+from threading import Event, current_thread
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from rag.bundled_embedding import (
     group_by_length,
     unit_rows,
 )
-from rag.bundled_forward import Forward, Ids, States, on_processor
+from rag.bundled_forward import Forward, Ids, States, on_processor, share_out
 from rag.bundled_model import open_bundled_model
 from rag.bundled_tokenizer import BundledTokenizer, build_tokenizer, measure_pieces
 from rag.embedding import open_embedder
@@ -307,6 +308,45 @@ def test_a_thread_is_on_one_processor_only_while_it_computes() -> None:
     with pytest.raises(AttributeError):
         on_processor(processor, lambda ids, mask: ids.nothing)(ids, ids)  # type: ignore[attr-defined]
     assert os.sched_getaffinity(0) == before
+
+
+def test_a_question_alone_gets_every_processor_and_several_share_them_out() -> None:
+    ids = np.array([[5, 2]])
+    whole_started, whole_may_end = Event(), Event()
+    used: list[str] = []
+
+    def whole(ids: Ids, mask: Ids) -> States:
+        used.append("whole")
+        whole_started.set()
+        assert whole_may_end.wait(10)
+        return one_hot(ids, mask)
+
+    def single(ids: Ids, mask: Ids) -> States:
+        used.append("single")
+        return one_hot(ids, mask)
+
+    forward = share_out(whole, lambda: single, 1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(forward, ids, ids)
+        assert whole_started.wait(10)
+        for _ in range(2):
+            assert np.array_equal(forward(ids, ids), one_hot(ids, ids))
+        whole_may_end.set()
+        assert np.array_equal(first.result(10), one_hot(ids, ids))
+    forward(ids, ids)
+    assert used == ["whole", "single", "single", "whole"]
+
+
+def test_a_question_that_fails_does_not_count_as_under_way_for_ever() -> None:
+    ids = np.array([[5, 2]])
+
+    def no_single() -> Forward:
+        raise AssertionError("a question that was alone did not count as such")
+
+    forward = share_out(_broken, no_single, 1)
+    for _ in range(2):
+        with pytest.raises(BrokenPipeError):
+            forward(ids, ids)
 
 
 def test_the_fingerprint_changes_with_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
