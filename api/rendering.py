@@ -17,6 +17,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from api.emphasis import tokenize_emphasis
+from api.row_tables import RowTable, tables_of
 
 LINE_ATTRIBUTE: Final = "data-line"
 """Names the line of the note that a block starts on; the page scrolls to it."""
@@ -61,7 +62,23 @@ def render_statement(text: str, places: Sequence[Sequence[str]] = ()) -> str:
     """
     lead, rest = _split_lead(text.strip(), places)
     head = f'<p class="lead">{html.escape(lead)}</p>' if lead else ""
-    return sanitize(head + _ANSWER_MARKDOWN.render(rest)).strip()
+    body = "".join(
+        _render_table(part) if isinstance(part, RowTable) else _ANSWER_MARKDOWN.render(part)
+        for part in tables_of(rest)
+    )
+    return sanitize(head + body).strip()
+
+
+def _render_table(table: RowTable) -> str:
+    inline = _ANSWER_MARKDOWN.renderInline
+    head = "".join(f'<th scope="col">{inline(column)}</th>' for column in table.columns)
+    rows = "".join(
+        f'<tr><th scope="row">{inline(name)}</th>'
+        + "".join(f"<td>{inline(value)}</td>" for value in values)
+        + "</tr>"
+        for name, values in table.rows
+    )
+    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _split_lead(text: str, places: Sequence[Sequence[str]]) -> tuple[str, str]:
