@@ -93,7 +93,7 @@ def _print_groups(
     for name in present:
         table.add_column(_HEADS.get(name, name), no_wrap=True)
     for group, figures in groups.items():
-        cells = (_cell(figures[name]) if name in figures else "–" for name in present)
+        cells = (estimate_cell(figures[name]) if name in figures else "–" for name in present)
         first = next((figures[name].n for name in present if name in figures), 0)
         size = first if what == "run" else group_size(figures)
         table.add_row(escape(group), str(size), *cells)
@@ -115,7 +115,7 @@ def _print_others(console: Console, summary: Summary) -> None:
         console.print(table)
 
 
-def _cell(estimate: Estimate) -> str:
+def estimate_cell(estimate: Estimate) -> str:
     """The value above its interval, narrow enough for eight columns of a terminal."""
     low, high = (f"{edge:.3f}".removeprefix("0") for edge in (estimate.low, estimate.high))
     return f"{estimate.value:.3f}\n[dim]{low}–{high}[/]"

@@ -87,7 +87,7 @@ def run_eval(options: EvalOptions, settings: Settings, program: Program | None =
     _check_options(options)
     baseline = read_baseline(options.baseline) if options.baseline else None
     with progress_on_stderr() as step:
-        subject = _open(options, settings, program or _assistant(), step)
+        subject = open_subject(options, settings, program or real_program(), step)
         evaluation = measure_subject(subject, _choose_legs(options, subject), step)
     summary = summarise(evaluation)
     gate = check_gate(evaluation, summary, baseline) if baseline else None
@@ -134,7 +134,8 @@ def measure_subject(subject: Subject, legs: Sequence[str], step: Step) -> Evalua
     )
 
 
-def _open(options: EvalOptions, settings: Settings, program: Program, step: Step) -> Subject:
+def open_subject(options: EvalOptions, settings: Settings, program: Program, step: Step) -> Subject:
+    """The question set that was chosen, and the program opened over what it is about."""
     if options.squad:
         return _open_dataset("squad", load_squad(options.squad), options, settings, program, step)
     if options.beir:
@@ -176,7 +177,7 @@ def _open_dataset(
     return Subject(dataset.name, kind, searcher, tuple(questions), documents, dataset.notes)
 
 
-def _assistant() -> Program:
+def real_program() -> Program:
     """The real program; imported here, since it loads the models' libraries."""
     from rag.assistant import Assistant
 

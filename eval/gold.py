@@ -52,8 +52,12 @@ class Target:
         """The chunk holds at least half of the characters of one of the quote's places."""
         if chunk.doc_id != self.doc_id:
             return False
-        return not self.quote or any(
-            2 * (min(end, chunk.end_index) - max(start, chunk.start_index)) >= end - start
+        return not self.quote or self.is_covered(chunk.start_index, chunk.end_index)
+
+    def is_covered(self, start_index: int, end_index: int) -> bool:
+        """That part of the document holds at least half of one of the quote's places."""
+        return any(
+            2 * (min(end, end_index) - max(start, start_index)) >= end - start
             for start, end in self.spans
         )
 

@@ -24,6 +24,7 @@ class Command:
 
     `summary` is its line in the list of commands; `details` and `examples` are what its own
     `--help` adds. A command with `subcommands` runs one of them instead of something of its own.
+    Where it `compares_models`, `--embedder` may be repeated and is a list.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Command:
     run: Callable[[argparse.Namespace], int] | None = None
     details: str = ""
     on_notes: bool = True
+    compares_models: bool = False
     subcommands: Sequence[Command] = ()
 
 
@@ -75,15 +77,23 @@ def _add_commands(parser: argparse.ArgumentParser, commands: Sequence[Command], 
             _add_commands(place, command.subcommands, dest="subcommand")
             continue
         if command.on_notes:
-            _add_folders(place)
+            _add_folders(place, command.compares_models)
         place.set_defaults(run=command.run)
 
 
-def _add_folders(parser: argparse.ArgumentParser) -> None:
+def _add_folders(parser: argparse.ArgumentParser, compares_models: bool) -> None:
     group = parser.add_argument_group("notes and index")
     group.add_argument("--corpus", type=Path, metavar="DIR", help="folder of notes (corpus)")
     group.add_argument("--index", type=Path, metavar="DIR", help="folder of the index (index)")
-    group.add_argument("--embedder", metavar="NAME", help="embedding model: name or folder")
+    model = "embedding model: name or folder"
+    if compares_models:
+        model += "; repeated: a table of them"
+    group.add_argument(
+        "--embedder",
+        metavar="NAME",
+        action="append" if compares_models else "store",
+        help=model,
+    )
 
 
 def _examples(lines: Sequence[str]) -> str:

@@ -32,6 +32,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run_evaluation(options: argparse.Namespace) -> int:
     """Scores the gold questions or a public set; status 1 when the gate fails."""
     from eval.evaluation import EvalOptions, run_eval
+    from eval.models import compare_models
+
+    names: list[str] = options.embedder or []
+    options.embedder = names[0] if names else None
 
     chosen = EvalOptions(
         gold=tuple(options.gold),
@@ -44,7 +48,10 @@ def run_evaluation(options: argparse.Namespace) -> int:
         report=options.report,
         json=options.json,
     )
-    return run_eval(chosen, settings_of(options))
+    settings = settings_of(options)
+    if len(names) > 1:
+        return compare_models(chosen, settings, names)
+    return run_eval(chosen, settings)
 
 
 COMMAND = Command(
@@ -52,13 +59,16 @@ COMMAND = Command(
     summary="score retrieval and answers on gold questions",
     details=(
         "With --baseline it fails (exit status 1) on a loss that chance does not explain, so it "
-        "can guard every change of the notes."
+        "can guard every change of the notes. With several --embedder it compares embedding models "
+        "on your notes: quality, speed and size in one table."
     ),
     examples=(
         "kotae eval --gold gold.jsonl --corpus ~/notes --report report",
         "kotae eval --gold gold.jsonl --corpus ~/notes --write-baseline baseline",
         "kotae eval --gold gold.jsonl --corpus ~/notes --baseline baseline",
+        "kotae eval --embedder e5-small --embedder cl-nagoya/ruri-v3-30m",
     ),
     add_options=add_options,
     run=run_evaluation,
+    compares_models=True,
 )
