@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test eval check constraints clean
+.PHONY: serve test eval bench check constraints clean
 
 serve: $(VENV)/.installed  ## chat page on http://127.0.0.1:8000
 	@$(BIN)/kotae serve
@@ -17,6 +17,9 @@ test: $(VENV)/.installed-test  ## everything: types, style, unit tests, the real
 eval: $(VENV)/.installed-test  ## retrieval on the gold questions against the committed baseline
 	@$(BIN)/kotae eval --baseline eval/baseline --report report
 
+bench: $(VENV)/.installed  ## beside LangChain, LlamaIndex, txtai, haiku.rag → docs/benchmarks.md; QUICK=1 is short
+	@$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)
+
 constraints: ## regenerate constraints.txt: the exact versions that were tested
 	rm -rf $(VENV)-constraints && $(PYTHON) -m venv $(VENV)-constraints
 	$(VENV)-constraints/bin/pip install --quiet --upgrade pip
@@ -25,7 +28,7 @@ constraints: ## regenerate constraints.txt: the exact versions that were tested
 	rm -rf $(VENV)-constraints
 
 clean: ## remove what make has made here
-	rm -rf $(VENV) $(VENV)-constraints report build *.egg-info
+	rm -rf $(VENV) $(VENV)-constraints .bench report build *.egg-info
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "環境を用意しています(初回は数分かかります) / setting up (the first time takes minutes)"
