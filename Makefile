@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test eval bench check constraints clean
+.PHONY: serve test eval bench check secrets audit constraints clean
 
 serve: $(VENV)/.installed  ## chat page on http://127.0.0.1:8000
 	@$(BIN)/kotae serve
@@ -20,6 +20,13 @@ eval: $(VENV)/.installed-test  ## retrieval on the gold questions against the co
 bench: $(VENV)/.installed  ## beside LangChain, LlamaIndex, txtai, haiku.rag → docs/benchmarks.md; QUICK=1 is short
 	@$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)
 
+secrets: ## no key, token or password stands in what git keeps
+	@$(PYTHON) .ci/check_secrets.py
+
+audit: secrets ## known weaknesses of the packages; says so and passes where it cannot look
+	@test -x $(VENV)-audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)-audit && $(VENV)-audit/bin/pip install --quiet pip-audit; }
+	@$(PYTHON) .ci/audit.py $(VENV)-audit/bin/pip-audit
+
 constraints: ## regenerate constraints.txt: the exact versions that were tested
 	rm -rf $(VENV)-constraints && $(PYTHON) -m venv $(VENV)-constraints
 	$(VENV)-constraints/bin/pip install --quiet --upgrade pip
@@ -28,7 +35,7 @@ constraints: ## regenerate constraints.txt: the exact versions that were tested
 	rm -rf $(VENV)-constraints
 
 clean: ## remove what make has made here
-	rm -rf $(VENV) $(VENV)-constraints .bench report build *.egg-info
+	rm -rf $(VENV) $(VENV)-constraints $(VENV)-audit .bench report build *.egg-info
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "環境を用意しています(初回は数分かかります) / setting up (the first time takes minutes)"

@@ -23,7 +23,7 @@ import httpx
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse, Response
 
-SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"  # EXAMPLE, of Slack's documentation
 TOKEN = "xoxb-test"
 APP_TOKEN = "xapp-test"
 BOT_USER = "UBOT"

@@ -117,8 +117,8 @@ def formatted(message: str, as_json: bool, *secrets: str) -> str:
 @pytest.mark.parametrize(
     "secret",
     [
-        "kotae_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
-        "xoxb-1234567890-abcdefghij",
+        "kotae_EXAMPLE0123456789abcdefghijklmnopqrstuvwxyz",
+        "xoxb-1234567890-EXAMPLEabc",
         "xapp-1-A0123456789",
         "sk-proj-abcdefghijklmnop",
         "geheim",

@@ -19,8 +19,10 @@ import httpx2
 import pytest
 import yaml
 
+from api.access.gate import check_exposure
 from rag.commands import COMMANDS
 from rag.config import Settings
+from rag.errors import ConfigError
 from tests.fake_slack import wait_until
 from tests.installing import ROOT, copy_sources, lend_packages
 
@@ -133,6 +135,15 @@ def test_compose_opens_no_port_to_other_machines(services: dict[str, Any]) -> No
     assert services["slack"]["ports"] == []
 
 
+def test_without_keys_it_listens_only_where_compose_says_so(services: dict[str, Any]) -> None:
+    """The image alone asks for keys, for it listens on every address."""
+    assert "KOTAE_WITHOUT_KEYS" not in variables_of(1)
+    asked = services["kotae"]["environment"]["KOTAE_WITHOUT_KEYS"]
+    assert asked == "${KOTAE_WITHOUT_KEYS:-true}"
+    with pytest.raises(ConfigError, match="kotae keys"):
+        check_exposure(Settings(host=variables_of(1)["KOTAE_HOST"], index=Path("nowhere")))
+
+
 def test_compose_names_only_what_there_is(services: dict[str, Any]) -> None:
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     assert {*re.findall(r"\$\{(\w+)", text)} <= VARIABLES | COMPOSE_ONLY
@@ -196,7 +207,8 @@ def served(built: Built) -> Iterator[dict[str, str]]:
     """The container's process, with its own variables on a port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = str(listening.getsockname()[1])
-    variables = built.variables(1) | {"KOTAE_PORT": port}
+    # As compose.yaml has it, whose port is open to one machine alone; else it asks for keys.
+    variables = built.variables(1) | {"KOTAE_PORT": port, "KOTAE_WITHOUT_KEYS": "true"}
     (entry,), (command,) = (json.loads(arguments_of(w, 1)[0]) for w in ("ENTRYPOINT", "CMD"))
     program = subprocess.Popen(
         [built.root / "opt" / "kotae" / "bin" / entry, command], env=variables, cwd=built.root
