@@ -31,7 +31,9 @@ def main(pip_audit: str) -> int:
         for package in packages
         for fault in package.get("vulns", ())
     ]
-    print("\n".join(faults) or f"{len(packages)} packages, no known weakness")  # noqa: T201
+    skipped = sum("skip_reason" in package for package in packages)
+    told = f"{len(packages) - skipped} packages audited, {len(faults)} weaknesses known"
+    print(*faults, f"{told}; {skipped} could not be looked up", sep="\n")  # noqa: T201
     return 1 if faults else 0
 
 

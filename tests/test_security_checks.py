@@ -54,7 +54,16 @@ def test_nothing_that_git_keeps_holds_a_secret() -> None:
     ("printed", "status", "words"),
     [
         ("Connection refused", 0, "not audited"),
-        ({"dependencies": [{"name": "a", "version": "1", "vulns": []}]}, 0, "no known weakness"),
+        (
+            {"dependencies": [{"name": "a", "version": "1", "vulns": []}]},
+            0,
+            "1 packages audited, 0 weaknesses known; 0 could not be looked up",
+        ),
+        (
+            {"dependencies": [{"name": "a", "skip_reason": "not found"}]},
+            0,
+            "0 packages audited, 0 weaknesses known; 1 could not be looked up",
+        ),
         (
             {
                 "dependencies": [
