@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test eval bench check secrets audit constraints clean
+.PHONY: serve test eval bench growth check secrets audit constraints clean
 
 serve: $(VENV)/.installed  ## chat page on http://127.0.0.1:8000
 	@$(BIN)/kotae serve
@@ -26,6 +26,9 @@ secrets: ## no key, token or password stands in what git keeps
 audit: secrets ## known weaknesses of the packages; says so and passes where it cannot look
 	@test -x $(VENV)-audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)-audit && $(VENV)-audit/bin/pip install --quiet pip-audit; }
 	@$(PYTHON) .ci/audit.py $(VENV)-audit/bin/pip-audit
+
+growth: $(VENV)/.installed-test  ## index size, memory and latency at 1 k, 10 k and 100 k generated chunks
+	@$(BIN)/python -m benchmarks.growth
 
 constraints: ## regenerate constraints.txt: the exact versions that were tested
 	rm -rf $(VENV)-constraints && $(PYTHON) -m venv $(VENV)-constraints

@@ -15,9 +15,10 @@ from rag.embedding import open_embedder
 from rag.embedding_run import Report
 from rag.errors import NotFoundError
 from rag.generation import Generators
-from rag.indexing import build_snapshot, fresh_snapshot, recipe_of
+from rag.indexing import build_snapshot, ensure_published, fresh_snapshot, recipe_of
 from rag.parsing import parse_document
 from rag.protocols import Embedder
+from rag.qdrant_collection import searched
 from rag.retrieval import Retriever
 from rag.snapshot import Snapshot, open_snapshot
 from rag.snapshot_folders import id_in_use
@@ -63,6 +64,7 @@ class Assistant:
             settings.embedder, lambda done, total: report("model", done, total)
         )
         snapshot, _ = fresh_snapshot(settings, embedder, report)
+        ensure_published(snapshot, settings)
         return cls._over(settings, snapshot, embedder, with_corpus_aliases=True)
 
     @classmethod
@@ -106,6 +108,8 @@ class Assistant:
     ) -> Assistant:
         corpus = settings.corpus if with_corpus_aliases else None
         aliases = load_aliases(snapshot.documents.values(), corpus)
+        if with_corpus_aliases:
+            snapshot = searched(snapshot, settings)
         retriever = Retriever(
             snapshot, embedder, aliases, max_question_chars=settings.max_question_chars
         )

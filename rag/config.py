@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -18,6 +27,10 @@ from pydantic_settings import (
 
 from rag.errors import ConfigError
 
+# One slash is what pathlib leaves of `--index qdrant://…`.
+QDRANT_INDEX = re.compile(
+    r"qdrant(?P<tls>\+https)?:/{1,2}(?P<address>[^?]+)(?:\?folder=(?P<folder>.+))?$"
+)
 DEFAULT_EMBEDDER = "e5-small"
 """The bundled offline model; see rag/bundled_model.py."""
 
@@ -47,6 +60,20 @@ class ModelSettings(BaseModel):
         return url
 
 
+class QdrantSettings(BaseModel):
+    """How Qdrant is asked, where `index` names one; `[qdrant]` in kotae.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_key: SecretStr | None = Field(default=None, description="API キー")
+    shards: int = Field(default=1, ge=1, le=1000, description="シャード数")
+    replicas: int = Field(default=1, ge=1, le=20, description="複製の数")
+    on_disk: bool = Field(default=False, description="ベクトルをメモリーではなくディスクに置く")
+    exact: bool = Field(default=False, description="近似せずに全件を比べる")
+    timeout_seconds: int = Field(default=10, ge=1, le=600, description="応答を待つ秒数")
+    max_retries: int = Field(default=2, ge=0, le=10, description="やり直す回数の上限")
+
+
 class Settings(BaseSettings):
     """Everything that can be set; unknown keys in kotae.toml are refused."""
 
@@ -60,6 +87,14 @@ class Settings(BaseSettings):
 
     corpus: Path = Field(default=Path("corpus"), description="ノートのフォルダー")
     index: Path = Field(default=Path("index"), description="索引を置くフォルダー")
+    qdrant_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description='索引を検索する Qdrant(index = "qdrant://…" から)',
+    )
+    qdrant: QdrantSettings = Field(
+        default_factory=QdrantSettings, description="Qdrant への問い合わせかた"
+    )
     gold_folder: Path = Field(
         default=Path("gold"), description="自分のノートについての評価用の質問を置くフォルダー"
     )
@@ -159,6 +194,19 @@ class Settings(BaseSettings):
     def split_names(cls, value: object) -> object:
         """`a.example, b.example`, as a variable has it."""
         return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def split_index(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`qdrant://host:6333/name?folder=DIR` → the address, and the folder of the snapshots."""
+        found = QDRANT_INDEX.match(str(values.get("index", "")))
+        if not found:
+            return values
+        scheme = "https" if found["tls"] else "http"
+        return values | {
+            "index": found["folder"] or cls.model_fields["index"].default,
+            "qdrant_url": f"{scheme}://{found['address']}",
+        }
 
     @field_validator("corpus", "index", "gold_folder", "keys_file", "prompt")
     @classmethod

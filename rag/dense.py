@@ -2,7 +2,7 @@
 
 A chunk has a vector for each of its small units (a bullet, a sentence or two); its score is that
 of its best unit. Which FAISS index holds them follows from their number alone; what was measured
-for it is in benchmarks/growth.py.
+for it stands in docs/scale.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from rag.protocols import Matrix, Offsets
+from rag.protocols import Matrix, Offsets, VectorIndex
 
 EXACT_UNITS = 20_000
 """Up to so many, every unit is compared at full precision: a few milliseconds."""
@@ -75,8 +75,13 @@ class FaissIndex:
         rows: Matrix = self._stored.reconstruct_n(span.start, span.stop - span.start)
         return rows
 
-    def search(self, query: Matrix, candidate_k: int) -> tuple[Matrix, npt.NDArray[np.int64]]:
-        """Scores and rows of the nearest, best first, shape (queries, min(candidate_k, size))."""
+    def search(
+        self, query: Matrix, candidate_k: int, tags: Sequence[str] = ()
+    ) -> tuple[Matrix, npt.NDArray[np.int64]]:
+        """Scores and rows of the nearest, best first, shape (queries, min(candidate_k, size)).
+
+        Tags are unknown here: retrieval leaves the others out afterwards.
+        """
         scores, rows = self._index.search(query, min(candidate_k, self.size))
         return scores, rows
 
@@ -116,12 +121,16 @@ class Sample:
 class DenseIndex:
     """The units' vectors and which chunk each belongs to; chunk i owns units ends[i-1]:ends[i]."""
 
-    def __init__(self, units: FaissIndex, ends: Offsets) -> None:
+    def __init__(
+        self, units: FaissIndex, ends: Offsets, nearest: VectorIndex | None = None
+    ) -> None:
+        """`nearest` is asked in place of `units`, which then only keep the vectors."""
         self.units = units
         self.ends = ends
+        self._nearest = nearest or (None if units.exact else units)
         lengths = np.diff(ends, prepend=0)
         self._chunk_of_unit = np.repeat(np.arange(len(ends)), lengths)
-        self._sample = None if units.exact else Sample.spread(units, ends)
+        self._sample = Sample.spread(units, ends) if self._nearest and units.size else None
 
     @classmethod
     def build(cls, vectors: Matrix, unit_counts: Sequence[int]) -> DenseIndex:
@@ -132,23 +141,27 @@ class DenseIndex:
         """Which units belong to one chunk."""
         return slice(int(self.ends[row - 1]) if row else 0, int(self.ends[row]))
 
-    def scores(self, query: Matrix) -> Matrix:
+    def searched_by(self, nearest: VectorIndex) -> DenseIndex:
+        """The same units, found by another index."""
+        return DenseIndex(self.units, self.ends, nearest)
+
+    def scores(self, query: Matrix, tags: Sequence[str] = ()) -> Matrix:
         """Cosine of one query, shape (dim,), with the best unit of every chunk, shape (chunks,).
 
         Past `EXACT_UNITS` a chunk with no unit among the nearest gets the least score of these.
         """
         if not self.units.size:
             return np.zeros(len(self.ends), dtype=np.float32)
-        if self._sample is None:
+        if self._nearest is None or self._sample is None:
             return self._best_units(self._chunk_of_unit, self.units.all_scores(query))
-        found, rows = self.units.search(query[None, :], FOUND_UNITS)
+        found, rows = self._nearest.search(query[None, :], FOUND_UNITS, tags)
         scores = self._best_units(self._chunk_of_unit[rows[0]], found[0])
         scores[self._sample.chunks] = self._sample.scores(query)
         return scores
 
     def _best_units(self, chunks: npt.NDArray[np.int64], found: Matrix) -> Matrix:
         """The best score found of each chunk, the least found where a chunk has none."""
-        scores = np.full(len(self.ends), found.min(), dtype=np.float32)
+        scores = np.full(len(self.ends), found.min(initial=1.0), dtype=np.float32)
         np.maximum.at(scores, chunks, found)
         return scores
 

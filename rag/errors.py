@@ -9,7 +9,8 @@ RagError
 │   ├── IndexMissingError    index_missing      nothing built yet
 │   ├── IndexMismatchError   index_mismatch     built with another model, chunking, …
 │   ├── IndexCorruptError    index_corrupt      a file is missing or its checksum is wrong
-│   └── IndexWriteError      index_write        the snapshot could not be written
+│   ├── IndexWriteError      index_write        the snapshot could not be written
+│   └── EngineError          index_engine       Qdrant does not answer, or lacks the snapshot
 ├── QuestionError            question           empty, too long, not text
 ├── NotFoundError            not_found          no such note
 └── GeneratorError           generator          an answer model is unknown or fails
@@ -88,6 +89,12 @@ class IndexWriteError(SnapshotError):
     """The snapshot could not be written (disk full, read-only folder); the old one stands."""
 
     code = "index_write"
+
+
+class EngineError(SnapshotError):
+    """The engine that searches the index does not answer, or does not hold the snapshot."""
+
+    code = "index_engine"
 
 
 class QuestionError(RagError):

@@ -20,6 +20,7 @@ from rag.embedding_run import EmbeddingStore, Report, embed_in_slices
 from rag.errors import IndexMissingError, IndexWriteError, SnapshotError
 from rag.loading import Corpus, load_corpus
 from rag.protocols import Embedder
+from rag.qdrant_collection import published
 from rag.renewal import renewed_legs
 from rag.snapshot import (
     SCHEMA_VERSION,
@@ -92,6 +93,7 @@ def fresh_snapshot(
             store = EmbeddingStore(settings.index / PARTIAL, embedder.fingerprint)
             snapshot = build_snapshot(corpus.documents, settings, embedder, report, old, store)
             report("writing", 0, 1)
+            published(snapshot, settings)
             good = _name(old) if old else ""
             snapshot = write_snapshot(settings.index, snapshot, stand_by=good)
             store.clear()
@@ -102,6 +104,13 @@ def fresh_snapshot(
         logger.warning("%s; the damaged index stays, and %s answers", error, _name(old))
         return old, corpus
     return snapshot, corpus
+
+
+def ensure_published(snapshot: Snapshot, settings: Settings) -> None:
+    """As `published`, by one process at a time: a Qdrant that was emptied gets its index again."""
+    if settings.qdrant_url is not None:
+        with _only_indexer(settings.index):
+            published(snapshot, settings)
 
 
 def _is_current(snapshot: Snapshot, index: Path, found: str) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import bisect
+import copy
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.protocols import Matrix, Offsets
+from rag.protocols import Matrix, Offsets, TermIndex
 
 K1 = 1.2
 B = 0.75
@@ -20,6 +21,7 @@ SUMMED_POSTINGS = 500_000
 """Up to so many (term, chunk) pairs of a question are summed for every chunk: a few milliseconds.
 Past that the commonest terms, which tell least, are looked up for the best chunks alone."""
 LOOKED_UP_CHUNKS = 2_000
+FOUND_CHUNKS = 1_000
 EDGE_SAMPLE = 50_000
 MOST_COUNTED = 65_535
 Counts = npt.NDArray[np.uint16]
@@ -39,6 +41,7 @@ class BM25Index:
         counts: Counts,
         size: int,
     ) -> None:
+        self._best: TermIndex | None = None
         self.terms = terms
         self.starts = starts
         self.rows = rows
@@ -96,12 +99,34 @@ class BM25Index:
         """How much a term tells; a term in no chunk tells the most."""
         return idf(self.document_frequency(term), self.size)
 
-    def scores(self, query: Mapping[str, float]) -> Matrix:
+    def searched_by(self, best: TermIndex) -> BM25Index:
+        """The same terms and weights, the best chunks found by another index."""
+        index = copy.copy(self)
+        index._best = best
+        return index
+
+    def by_chunk(self) -> Iterator[tuple[Offsets, Matrix]]:
+        """Term numbers and their weights of each chunk, in order."""
+        order = np.argsort(self.rows, kind="stable")
+        ends = np.cumsum(np.bincount(self.rows, minlength=self.size))[:-1]
+        terms = np.repeat(np.arange(len(self.terms), dtype=np.int32), np.diff(self.starts))
+        yield from zip(
+            np.split(terms[order], ends), np.split(self.weights[order], ends), strict=True
+        )
+
+    def scores(self, query: Mapping[str, float], tags: Sequence[str] = ()) -> Matrix:
         """BM25 of every chunk, shape (size,), for query terms with their weights.
 
         Of a question with more than `SUMMED_POSTINGS` pairs the commonest terms count only for the
         `LOOKED_UP_CHUNKS` best chunks by the others; the rest get a little less than their score.
+        Another index gives the `FOUND_CHUNKS` best, and the rest get nothing.
         """
+        if self._best is not None:
+            numbers = {self.terms[t]: weight for t, weight in query.items() if t in self.terms}
+            values, rows = self._best.search(numbers, FOUND_CHUNKS, tags)
+            best = np.zeros(self.size, dtype=np.float32)
+            best[rows] = values
+            return best
         found = [(*self.span(term), weight) for term, weight in query.items() if term in self.terms]
         found.sort(key=lambda span: span[1] - span[0])
         sizes = np.cumsum([end - start for start, end, _ in found])

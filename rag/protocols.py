@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -80,8 +80,23 @@ class Embedder(Protocol):
 class VectorIndex(Protocol):
     """Nearest neighbours among unit vectors."""
 
-    def search(self, query: Matrix, candidate_k: int) -> tuple[Matrix, npt.NDArray[np.int64]]:
-        """Scores and rows of the best `candidate_k`, best first, shape (queries, ≤ candidate_k)."""
+    def search(
+        self, query: Matrix, candidate_k: int, tags: Sequence[str] = ()
+    ) -> tuple[Matrix, npt.NDArray[np.int64]]:
+        """Scores and rows of the best `candidate_k`, best first, shape (queries, ≤ candidate_k).
+
+        An index that knows the tags looks only where a note has any of them.
+        """
+        ...
+
+
+class TermIndex(Protocol):
+    """Chunks by the weights of their terms, each term by its number."""
+
+    def search(
+        self, terms: Mapping[int, float], candidate_k: int, tags: Sequence[str] = ()
+    ) -> tuple[Matrix, npt.NDArray[np.int64]]:
+        """Scores and rows of the best chunks, shape (≤ candidate_k,); `tags` as above."""
         ...
 
 

@@ -77,7 +77,7 @@ class Retriever:
             raise ValueError(f"top_k = {top_k} must be 1 or more, legs = {legs} among {LEGS}")
         query = self._prepare(question, history)
         embedded = time.perf_counter()
-        scores = self._score(query)
+        scores = self._score(query, tags)
         rows = self._rows(tags)
         ranked = self._rank(query, scores, rows, top_k, frozenset(legs or LEGS))
         hits = tuple(
@@ -136,12 +136,12 @@ class Retriever:
         vector, tokens = self.embed(text)
         return Query(text, word_weights, bigram_weights, vector, tokens)
 
-    def _score(self, query: Query) -> dict[str, Matrix]:
+    def _score(self, query: Query, tags: Sequence[str]) -> dict[str, Matrix]:
         """Each first-stage leg's score of every chunk."""
         return {
-            "dense": self.snapshot.dense.scores(query.vector),
-            "words": self.snapshot.words.scores(query.words),
-            "bigrams": self.snapshot.bigrams.scores(query.bigrams),
+            "dense": self.snapshot.dense.scores(query.vector, tags),
+            "words": self.snapshot.words.scores(query.words, tags),
+            "bigrams": self.snapshot.bigrams.scores(query.bigrams, tags),
         }
 
     def _rows(self, tags: Sequence[str]) -> npt.NDArray[np.int64]:

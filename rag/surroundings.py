@@ -19,7 +19,7 @@ from rag.doctor import Finding
 
 MODEL_BYTES = 650_000_000
 INDEX_BYTES = 200_000_000
-EXTRAS = {"slack": "slack_bolt", "mcp": "mcp"}
+EXTRAS = {"slack": "slack_bolt", "mcp": "mcp", "qdrant": "qdrant_client"}
 """Optional parts and the package that tells whether they are installed."""
 TIMEOUT_SECONDS = 3.0
 
@@ -90,7 +90,8 @@ def check_extra(extra: str, package: str, settings: Settings) -> Finding:
     install = f"pip install 'kotae[{extra}]'"
     if find_spec(package):
         return Finding(extra, True, "installed")
-    wanted = extra == "slack" and settings.slack_bot_token is not None
+    asked_for = {"slack": settings.slack_bot_token, "qdrant": settings.qdrant_url}
+    wanted = asked_for.get(extra) is not None
     return Finding(extra, not wanted, f"not installed: {install}", install)
 
 

@@ -60,7 +60,7 @@ def shown(value: object) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-@pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - {"models"}))
+@pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - {"models", "qdrant"}))
 def test_every_setting_is_read_from_its_variable_and_the_file(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,3 +201,26 @@ def test_what_is_wrong_with_an_answer_model_is_told_without_its_key(
     with pytest.raises(ConfigError, match=told) as caught:
         load_settings()
     assert "himitsu" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("index", "url", "snapshots"),
+    [
+        ("qdrant://h:6333/notes", "http://h:6333/notes", "index"),
+        ("qdrant+https://h/notes?folder=/shared/k", "https://h/notes", "/shared/k"),
+        (Path("qdrant://h:6333/notes?folder=/s"), "http://h:6333/notes", "/s"),
+        ("elsewhere", None, "elsewhere"),
+    ],
+)
+def test_an_index_in_qdrant_is_an_address_and_a_folder(
+    index: str | Path, url: str | None, snapshots: str
+) -> None:
+    settings = load_settings(index=index)
+    assert (settings.qdrant_url, settings.index) == (url, Path(snapshots))
+
+
+def test_how_qdrant_is_asked_stands_in_a_table_of_its_own(folder: Path) -> None:
+    write_toml(folder, "[qdrant]\nshards = 6\nreplicas = 2\napi_key = 'a-secret'\n")
+    settings = load_settings()
+    assert (settings.qdrant.shards, settings.qdrant.replicas) == (6, 2)
+    assert "a-secret" not in repr(settings)

@@ -34,6 +34,7 @@ ORDER = (
     "snapshot_files",
     "snapshot_folders",
     "snapshot",
+    "qdrant_collection",
     "embedding_run",
     "renewal",
     "indexing",
@@ -70,6 +71,7 @@ ORDER = (
 ALONE = {
     "faiss": "rag/dense.py",
     "langchain_text_splitters": "rag/pieces.py",
+    "qdrant_client": "rag/qdrant_collection.py",
     "openai": "rag/openai_generator.py",
 }
 """Libraries that one module keeps to itself."""

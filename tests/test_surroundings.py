@@ -91,6 +91,7 @@ def test_all_is_looked_at_and_what_is_not_prepared_is_no_fault(
         "port": True,
         "slack": True,
         "mcp": True,
+        "qdrant": True,
         "answer model local": False,
     }
     assert "not prepared yet" in findings[1].message

@@ -19,7 +19,7 @@ def run_index(options: argparse.Namespace) -> int:
     """Builds or refreshes the index, anew if it is unusable; names notes that cannot be read."""
     from rag.embedding import open_embedder
     from rag.errors import IndexCorruptError, IndexMismatchError
-    from rag.indexing import fresh_snapshot
+    from rag.indexing import ensure_published, fresh_snapshot
     from rag.progress import progress_bars
 
     settings = settings_of(options)
@@ -32,6 +32,7 @@ def run_index(options: argparse.Namespace) -> int:
         except (IndexMismatchError, IndexCorruptError) as error:
             say(f"{error}. Doing so now")
             snapshot, corpus = fresh_snapshot(settings, embedder, report, rebuild=True)
+        ensure_published(snapshot, settings)
     for problem in corpus.problems:
         say(f"skipped {problem}")
     counts, snapshot_id = snapshot.manifest.counts, snapshot.manifest.snapshot_id
