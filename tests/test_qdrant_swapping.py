@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import subprocess
 import sys
@@ -16,23 +15,31 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rag.aliases import load_aliases
 from rag.assistant import silent
 from rag.config import Settings, load_settings
 from rag.indexing import fresh_snapshot
+from rag.retrieval import Retriever
+from rag.snapshot import Snapshot
 from tests.fakes import BigramEmbedder, write_notes
 from tests.qdrant_server import qdrant_stand_in
 
 pytestmark = pytest.mark.slow
 VERSIONS = 3
 SUBJECTS = ("光合成", "呼吸", "発酵", "消化", "循環")
+QUESTIONS = tuple(f"{subject}の仕組みは?" for subject in SUBJECTS)
 WAIT_SECONDS = 60
+Told = tuple[str, str, list[tuple[str, Mapping[str, float]]]]
+"""Question, snapshot_id, hits: the text of each and what every leg thought of it."""
 
 
 def notes_of(version: int) -> Mapping[str, str]:
-    """Every note says which version of the corpus it belongs to."""
+    """Every note says which version it belongs to; in each they stand in another order."""
     return {
-        f"{subject}.md": f"## {subject}\n\n{subject}の仕組みは第{version}版に書いてある。\n"
-        for subject in SUBJECTS
+        f"{(place + version) % len(SUBJECTS)}.md": (
+            f"## {subject}\n\n{subject}の仕組みは第{version}版に書いてある。\n"
+        )
+        for place, subject in enumerate(SUBJECTS)
     }
 
 
@@ -70,7 +77,7 @@ class Readers:
     """Threads that ask each service without a pause, and keep what they are told."""
 
     def __init__(self, urls: list[str]) -> None:
-        self.told: dict[str, list[tuple[int, str, frozenset[str]]]] = {url: [] for url in urls}
+        self.told: dict[str, list[Told]] = {url: [] for url in urls}
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._ask, args=(url, at)) for url in urls for at in range(2)
@@ -94,16 +101,22 @@ class Readers:
         with httpx.Client(base_url=url, timeout=WAIT_SECONDS) as client:
             while not self._stop.is_set():
                 number += 1
-                question = f"{SUBJECTS[number % len(SUBJECTS)]}の仕組みは{number}?"
+                question = QUESTIONS[number % len(QUESTIONS)]
                 response = client.post("/api/search", json={"question": question})
+                assert response.status_code == 200
                 found = response.json()
-                versions = {v for hit in found.get("hits", ()) for v in version_in(hit["text"])}
-                told = (response.status_code, found.get("snapshot_id", ""), frozenset(versions))
-                self.told[url].append(told)
+                hits = [(hit["text"], hit["signals"]) for hit in found["hits"]]
+                self.told[url].append((question, found["snapshot_id"], hits))
 
 
-def version_in(text: str) -> list[str]:
-    return re.findall(r"第(\d+)版", text)
+def expected_hits(snapshot: Snapshot) -> dict[str, list[tuple[str, Mapping[str, float]]]]:
+    """Texts and signals of each question's hits, as FAISS finds them in this snapshot alone."""
+    aliases = load_aliases(snapshot.documents.values(), None)
+    retriever = Retriever(snapshot, BigramEmbedder(), aliases)
+    return {
+        question: [(hit.chunk.text, hit.signals) for hit in retriever.search(question).hits]
+        for question in QUESTIONS
+    }
 
 
 def test_no_answer_mixes_two_snapshots(tmp_path: Path) -> None:
@@ -114,17 +127,19 @@ def test_no_answer_mixes_two_snapshots(tmp_path: Path) -> None:
         settings = load_settings(corpus=corpus, index=index, embedder="bigram")
         embedder = BigramEmbedder()
         first, _ = fresh_snapshot(settings, embedder, silent)
-        version_of = {first.manifest.snapshot_id: "0"}
+        expected = {first.manifest.snapshot_id: expected_hits(first)}
         urls = [stack.enter_context(service(settings, index)) for _ in range(2)]
         with Readers(urls) as readers:
             for version in range(1, VERSIONS):
                 write_notes(corpus, notes_of(version))
                 new, _ = fresh_snapshot(settings, embedder, silent)
                 snapshot_id = new.manifest.snapshot_id
-                version_of[snapshot_id] = str(version)
+                expected[snapshot_id] = expected_hits(new)
                 wait_for(partial(readers.saw, snapshot_id))
     for told in readers.told.values():
-        assert {snapshot_id for _, snapshot_id, _ in told} == set(version_of)
-        for status, snapshot_id, versions in told:
-            assert status == 200
-            assert versions == {version_of[snapshot_id]}
+        assert {snapshot_id for _, snapshot_id, _ in told} == set(expected)
+        for question, snapshot_id, hits in told:
+            whole = expected[snapshot_id][question]
+            assert [text for text, _ in hits] == [text for text, _ in whole]
+            for (_, signals), (_, exact) in zip(hits, whole, strict=True):
+                assert signals == pytest.approx(exact, abs=1e-4)
