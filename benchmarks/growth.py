@@ -43,6 +43,8 @@ QUESTIONS = 60
 COMPARED_UNITS = 100
 COMPARED_CHUNKS = 64
 BLOCK = 100_000
+LEAST_DRAWN = 0.01
+"""A logarithmic axis knows no 0; so little memory may be taken that less is held than before."""
 STAGES = {
     "dense": "leg: dense (FAISS)",
     "words": "leg: words (BM25)",
@@ -161,7 +163,7 @@ def figure(found: list[dict[str, Any]]) -> str:
             value: Any = row
             for name in path:
                 value = value[name]
-            values.append((row["chunks"], float(value)))
+            values.append((row["chunks"], max(float(value), LEAST_DRAWN)))
         return values
 
     disk = [(row["chunks"], sum(row["files_mb"].values())) for row in found]
