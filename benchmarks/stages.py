@@ -82,7 +82,10 @@ def measure_question(question: str, assistant: Assistant, watch: Stopwatch) -> N
     result = watch.time("search, question remembered", lambda: assistant.search(question))
     if result.hits:
         best = result.hits[0]
-        watch.time("answerability", lambda: answerability_signals(snapshot, bigram_weights, best))
+        watch.time(
+            "answerability",
+            lambda: answerability_signals(snapshot, bigram_weights, tokens, best),
+        )
     watch.time("JSON", lambda: SearchResponse.of(result).model_dump_json())
 
 

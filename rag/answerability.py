@@ -11,24 +11,40 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+
+from rag.protocols import TokenVectors
 from rag.snapshot import Snapshot
 from rag.types import Hit
 
+MET: Final = 0.75
+"""A token of the question whose best cosine in the hit is lower is not met there."""
+MOST_UNMET: Final = 30.0
+"""Beyond this a longer question is no sign of anything: long ones off the topic would pass."""
+
 
 def answerability_signals(
-    snapshot: Snapshot, bigrams: Mapping[str, float], best: Hit
+    snapshot: Snapshot, bigrams: Mapping[str, float], tokens: TokenVectors, best: Hit
 ) -> dict[str, float]:
-    """What tells whether the best hit holds the answer, for a question of these bigrams.
+    """What tells whether the best hit holds the answer, for a question of these terms.
 
-    Coverage is the share of the question's IDF mass whose bigrams stand in the chunk.
+    `bigrams_coverage` is the share of the question's IDF mass whose bigrams stand in the chunk,
+    `worst_half` the mean cosine of the half of its tokens that are met worst there, `unmet` the
+    weight of those not met. A question that speaks much and in words of its own (a scenario, a
+    paraphrase) meets less of itself in its answer than a short one does in a note that lacks its
+    point: `unmet` tells the two apart.
     """
     row = snapshot.row_of[best.chunk.chunk_id]
+    met = snapshot.tokens.similarities(row, tokens.vectors).max(axis=0, initial=0.0)
+    worst = np.sort(met)[: max(1, len(met) // 2)]
+    unmet = float(snapshot.tokens.weights(tokens.ids)[met < MET].sum())
     return {
         "dense": best.signals["dense"],
-        "late": best.signals["late"],
         "bigrams_coverage": snapshot.bigrams.coverage(bigrams, row),
+        "worst_half": float(worst.mean()) if len(worst) else 0.0,
+        "unmet": min(unmet, MOST_UNMET),
     }
 
 
@@ -38,7 +54,8 @@ def answerable_probability(signals: Mapping[str, float]) -> float:
         return 0.0
     parameters = load_parameters()
     logit = parameters["intercept"] + sum(
-        weight * signals[name] for name, weight in parameters["weights"].items()
+        weight * signals.get(name, 0.0)  # one that the parameters know and this version does not
+        for name, weight in parameters["weights"].items()
     )
     return 1 / (1 + math.exp(-max(-60.0, min(60.0, logit))))
 

@@ -119,10 +119,10 @@ class Engines:
 def agrees(forward: Forward, reference: Forward, ids: Ids, mask: Ids) -> bool:
     """Whether `forward` works and gives these texts the vectors they should have."""
     try:
-        states = forward(ids, mask)
+        states, _ = forward(ids, mask)
     except (OSError, EOFError, ValueError):
         return False
-    masked = np.stack([states, reference(ids, mask)]) * mask[..., None]
+    masked = np.stack([states, reference(ids, mask)[0]]) * mask[..., None]
     sums: Matrix = masked.sum(axis=2, dtype=np.float32)
     lengths = np.maximum(np.linalg.norm(sums, axis=2), np.finfo(np.float32).tiny)
     cosines = (sums[0] * sums[1]).sum(axis=1) / (lengths[0] * lengths[1])
@@ -132,7 +132,7 @@ def agrees(forward: Forward, reference: Forward, ids: Ids, mask: Ids) -> bool:
 def with_fallback(forward: Forward, reference: Forward) -> Forward:
     """`forward`, and `reference` for every batch at which it fails."""
 
-    def guarded(ids: Ids, mask: Ids) -> States:
+    def guarded(ids: Ids, mask: Ids) -> tuple[States, States]:
         try:
             return forward(ids, mask)
         except (OSError, EOFError, ValueError):

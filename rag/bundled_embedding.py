@@ -24,6 +24,7 @@ from rag.bundled_tokenizer import EOS_ID, PAD_ID, BundledTokenizer, Encoding
 from rag.bundled_weights import SOURCE_SHA256
 from rag.errors import ModelError
 from rag.protocols import EmbedPassages, Matrix, Progress, TokenVectors
+from rag.token_projection import TOKEN_DIM, unit_rows
 
 DIM = 384
 BATCH_TOKENS = 1024
@@ -55,6 +56,7 @@ class BundledEmbedder:
     ) -> None:
         self.name = name
         self.dim = DIM
+        self.token_dim = TOKEN_DIM
         self.max_tokens = MAX_TOKENS
         self.tokenizer = tokenizer
         self.forward = forward
@@ -76,8 +78,8 @@ class BundledEmbedder:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         token_vectors: list[TokenVectors] = []
         for row, encoding in enumerate(self._encode(QUERY_PREFIX, texts)):
-            states = self.forward(*pad([encoding]))[0]
-            vectors[row], tokens = _pool(states, encoding, len(QUERY_PREFIX))
+            states, own = self.forward(*pad([encoding]))
+            vectors[row], tokens = _pool(states[0], own[0], encoding, len(QUERY_PREFIX))
             token_vectors.append(tokens)
         return unit_rows(vectors), token_vectors
 
@@ -111,10 +113,10 @@ class BundledEmbedder:
 
         def embed_group(rows: Sequence[int]) -> list[tuple[int, Matrix, TokenVectors]]:
             own = [encodings[row] for row in rows]
-            states = engine.forward(*pad(own))
+            states, vectors = engine.forward(*pad(own))
             return [
-                (r, *_pool(s, e, len(PASSAGE_PREFIX)))
-                for r, s, e in zip(rows, states, own, strict=True)
+                (row, *_pool(states[place], vectors[place], own[place], len(PASSAGE_PREFIX)))
+                for place, row in enumerate(rows)
             ]
 
         vectors = np.zeros((len(texts), self.dim), np.float32)
@@ -158,21 +160,18 @@ def pad(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:
     return ids, mask
 
 
-def _pool(states: States, encoding: Encoding, prefix_size: int) -> tuple[Matrix, TokenVectors]:
-    """The mean of all tokens, and the text's own: without the first, the last and the prefix's."""
-    states = states[: len(encoding.ids)]
+def _pool(
+    states: States, vectors: States, encoding: Encoding, prefix_size: int
+) -> tuple[Matrix, TokenVectors]:
+    """The mean of all states, and the vectors of the text's own tokens: not those of the first,
+    the last and the prefix.
+    """
+    size = len(encoding.ids)
     own = encoding.starts >= prefix_size
     own[[0, -1]] = False
     tokens = TokenVectors(
-        unit_rows(states[own]),
+        vectors[:size][own],
         encoding.ids[own].astype(np.int32),
         encoding.starts[own] - prefix_size,
     )
-    return states.mean(axis=0), tokens
-
-
-def unit_rows(rows: Matrix) -> Matrix:
-    """Each row divided by its length; a row of zeros stays one."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units: Matrix = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return units
+    return states[:size].mean(axis=0), tokens

@@ -21,13 +21,15 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from rag.token_projection import read_token_projection
+
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 Ids = npt.NDArray[np.int64]
 States = npt.NDArray[np.float32]
-Forward = Callable[[Ids, Ids], States]
-"""Ids and mask, shape (batch, tokens) → the last hidden states, shape (batch, tokens, dim)."""
+Forward = Callable[[Ids, Ids], tuple[States, States]]
+"""Ids and mask, shape (batch, tokens) → last hidden states, token vectors: (batch, tokens, …)."""
 
 CHILD_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Waiting threads sleep: on a busy machine spinning ones made torch three times slower."""
@@ -45,9 +47,9 @@ def open_onnx(path: Path, threads: int | None = None) -> Forward:
     pair = processor_pair() if threads == 2 else None
     session = _open_session(path, threads, pair)
 
-    def forward(ids: Ids, mask: Ids) -> States:
-        states: States = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
-        return states
+    def forward(ids: Ids, mask: Ids) -> tuple[States, States]:
+        states, tokens = session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return states, tokens
 
     return on_processor(pair[0], forward) if pair else forward
 
@@ -67,7 +69,7 @@ def share_out(whole: Forward, open_single: Callable[[], Forward], processors: in
     """
     under_way, turns = Calls(), BoundedSemaphore(processors)
 
-    def forward(ids: Ids, mask: Ids) -> States:
+    def forward(ids: Ids, mask: Ids) -> tuple[States, States]:
         with under_way as is_alone:
             if is_alone:
                 return whole(ids, mask)
@@ -148,7 +150,7 @@ def on_processor(processor: int, forward: Forward) -> Forward:
     """
     turn = Lock()
 
-    def bound(ids: Ids, mask: Ids) -> States:
+    def bound(ids: Ids, mask: Ids) -> tuple[States, States]:
         with turn:
             before = os.sched_getaffinity(0)
             with suppress(OSError):  # the processors of a container may change
@@ -176,10 +178,11 @@ def open_torch_process(folder: Path) -> Iterator[Forward]:
     ) as process:
         to_child, from_child = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
 
-        def forward(ids: Ids, mask: Ids) -> States:
+        def forward(ids: Ids, mask: Ids) -> tuple[States, States]:
             _send(to_child, ids)
             _send(to_child, mask)
-            return _receive(from_child, np.dtype(np.float32))
+            floats = np.dtype(np.float32)
+            return _receive(from_child, floats), _receive(from_child, floats)
 
         try:
             yield forward
@@ -198,13 +201,15 @@ def open_torch(folder: Path) -> Forward:
     dtype = torch.bfloat16 if device == "cpu" else torch.float32
     model: Any = BertModel.from_pretrained(folder, dtype=dtype)
     model = model.to(device).eval()
+    projection = read_token_projection()
 
-    def forward(ids: Ids, mask: Ids) -> States:
+    def forward(ids: Ids, mask: Ids) -> tuple[States, States]:
         with torch.inference_mode():
             inputs = {"input_ids": ids, "attention_mask": mask}
             tensors = {name: torch.tensor(rows, device=device) for name, rows in inputs.items()}
-            states: States = model(**tensors).last_hidden_state.float().cpu().numpy()
-        return states
+            layers = model(**tensors, output_hidden_states=True).hidden_states
+            last, *own = (layers[n].float().cpu().numpy() for n in (-1, *projection.layers))
+        return last, projection.project(own)
 
     return forward
 
@@ -265,7 +270,8 @@ def main(folder: Path) -> None:
             mask = _receive(sys.stdin.buffer, ids_type)[..., 0]
         except EOFError:
             return
-        _send(answers, forward(ids, mask))
+        for array in forward(ids, mask):
+            _send(answers, array)
 
 
 if __name__ == "__main__":

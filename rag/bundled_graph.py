@@ -7,6 +7,7 @@ dequantising a row at run time gives the same float32 numbers as dequantising th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from rag.bundled_weights import BLOCK_SIZE, BundledWeights
 from rag.protocols import Matrix
+from rag.token_projection import TokenProjection, read_token_projection
 
 MICROSOFT = "com.microsoft"
 OPSET = 21
@@ -118,6 +120,17 @@ class GraphBuilder:
         bias = self.tensor(f"{prefix}.fo.b")
         return self.add_and_normalise(narrow, middle, bias, f"{prefix}.oln", output)
 
+    def token_vectors(self, states: Sequence[str], projection: TokenProjection) -> str:
+        """See TokenProjection; `states` are those of the embeddings and of every layer."""
+        parts = []
+        for number, matrix in enumerate(projection.matrices):
+            layer = states[projection.layers[number]]
+            unit = self.node("LpNormalization", [layer], f"tokens{number}.unit", axis=-1, p=2)
+            names = [unit, self.constant(f"tokens{number}.w", matrix)]
+            parts.append(self.node("MatMul", names, f"tokens{number}.out"))
+        total = self.node("Sum", parts, "tokens.sum")
+        return self.node("LpNormalization", [total], "token_vectors", axis=-1, p=2)
+
     def attention(self, inputs: str, prefix: str) -> str:
         """What each token takes from the others, all heads side by side."""
         parts = [f"{prefix}.{part}" for part in "qkv"]
@@ -132,18 +145,21 @@ class GraphBuilder:
 
 
 def build_graph(builder: GraphBuilder, watched: bool = False) -> ModelProto:
-    """`input_ids`, `attention_mask` (batch, tokens) → `last_hidden_state` (batch, tokens, dim).
+    """`input_ids`, `attention_mask` (batch, tokens) → `last_hidden_state` (batch, tokens, dim) and
+    `token_vectors` (batch, tokens, token_dim).
 
     A `watched` graph also gives what is multiplied with each weight matrix.
     """
     weights = builder.weights
     builder.node("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
-    states = builder.embeddings()
+    states = [builder.embeddings()]
     for number in range(weights.layers):
         is_last = number == weights.layers - 1
-        states = builder.layer(
-            states, number, "last_hidden_state" if is_last else f"l{number}.states"
-        )
+        name = "last_hidden_state" if is_last else f"l{number}.states"
+        states.append(builder.layer(states[-1], number, name))
+    projection = read_token_projection()
+    tokens = builder.token_vectors(states, projection)
+    sizes = {states[-1]: weights.hidden_size, tokens: projection.matrices.shape[-1]}
     shape = ["batch", "tokens"]
     others = builder.multiplied.values() if watched else ()
     graph = helper.make_graph(
@@ -154,7 +170,10 @@ def build_graph(builder: GraphBuilder, watched: bool = False) -> ModelProto:
             helper.make_tensor_value_info("attention_mask", TensorProto.INT64, shape),
         ],
         [
-            helper.make_tensor_value_info(states, TensorProto.FLOAT, [*shape, weights.hidden_size]),
+            *(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [*shape, size])
+                for name, size in sizes.items()
+            ),
             *(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in others),
         ],
         builder.constants,

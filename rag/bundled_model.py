@@ -28,9 +28,9 @@ from rag.protocols import Progress
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Counts up whenever another file, or another content, is written below."""
-VECTORS_VERSION = 3
+VECTORS_VERSION = 4
 """Counts up whenever a passage would get another vector; an index of the other ones is refused."""
 
 FOLDER_NAME = f"e5-small-v{FORMAT_VERSION}"

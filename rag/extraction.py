@@ -17,7 +17,7 @@ from rag.units import LEAD_IN, Unit, met_tokens, sections_of, units_of, vector_s
 EXTRACTIVE = "extractive"
 MAX_STATEMENTS = 5
 MAX_PER_HIT = 4
-LATE_WEIGHT = 1.0
+LATE_WEIGHT = 0.4
 DENSE_WEIGHT = 2.0
 TERMS_WEIGHT = 0.3
 HIT_WEIGHT = 0.05

@@ -103,13 +103,17 @@ class TokenIndex:
         result = np.zeros(len(rows), dtype=np.float32)
         if not len(query) or not weights.sum():
             return result
-        shares = weights / weights.sum()
-        for position, row in enumerate(rows):
-            span = self.span(row)
-            if span.stop > span.start:
-                # The scale of a token is a factor of its cosines: cheaper here than on its vector.
-                cosines = (self.codes[span].astype(np.float32) @ query.T) * self.scales[span, None]
-                result[position] = cosines.max(axis=0) @ shares
+        spans = [self.span(row) for row in rows]
+        lengths = np.array([span.stop - span.start for span in spans])
+        filled = np.flatnonzero(lengths)
+        if len(filled):
+            codes = np.concatenate([self.codes[span] for span in spans])
+            scales = np.concatenate([self.scales[span] for span in spans])
+            # The scale of a token is a factor of its cosines: cheaper here than on its vector.
+            cosines = (codes.astype(np.float32) @ query.T) * scales[:, None]
+            firsts = (np.cumsum(lengths) - lengths)[filled]
+            best = np.maximum.reduceat(cosines, firsts, axis=0)
+            result[filled] = best @ (weights / weights.sum())
         return result
 
 

@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class TokenVectors:
-    """One text's tokens: unit rows (tokens, dim), ids in the vocabulary, where each token starts.
+    """One text's tokens: unit rows (tokens, token_dim), ids in the vocabulary, where each starts.
 
     Prefix and special tokens are left out; `starts` counts code points of the text.
     """
@@ -44,6 +44,11 @@ class Embedder(Protocol):
 
     @property
     def dim(self) -> int: ...
+
+    @property
+    def token_dim(self) -> int:
+        """Of token vectors, which may be smaller than `dim`."""
+        ...
 
     @property
     def max_tokens(self) -> int:

@@ -18,16 +18,18 @@ from rag.text import bigrams, words
 from rag.types import Chunk
 
 Embed = Callable[[Sequence[str]], Iterator[Embedded]]
+Dims = tuple[int, int]
+"""Of the units' vectors and of the token vectors."""
 Legs = tuple[DenseIndex, BM25Index, BM25Index, TokenIndex]
 """Dense, words, bigrams, tokens: row i of each stands for chunk i."""
 
 
 def renewed_legs(
-    chunks: Sequence[Chunk], embed: Embed, dim: int, old: Snapshot | None, report: Report
+    chunks: Sequence[Chunk], embed: Embed, dims: Dims, old: Snapshot | None, report: Report
 ) -> Legs:
     """The legs of `chunks`; only what `old` does not hold is embedded and cut into terms."""
     rows = _old_rows(chunks, old)
-    dense, tokens = _embed(chunks, rows, embed, dim, old)
+    dense, tokens = _embed(chunks, rows, embed, dims, old)
     texts = [embedding_text(c) for c, row in zip(chunks, rows, strict=True) if row is None]
     nothing = BM25Index.build([])
     word_terms = _terms(texts, words, report, 0)
@@ -64,7 +66,7 @@ def _embed(
     chunks: Sequence[Chunk],
     rows: Sequence[int | None],
     embed: Embed,
-    dim: int,
+    dims: Dims,
     old: Snapshot | None,
 ) -> tuple[DenseIndex, TokenIndex]:
     """The two embedded legs; what `old` holds in these `rows` is taken from it.
@@ -77,7 +79,7 @@ def _embed(
     embedded = embed([*new_units, *(text for text, *_ in new)])
     unit_vectors = iter([vector for vector, _ in itertools.islice(embedded, len(new_units))])
     fresh = iter(new)
-    vectors = [np.zeros((0, dim), dtype=np.float32)]
+    vectors = [np.zeros((0, dims[0]), dtype=np.float32)]
 
     def tokens_in_order() -> Iterator[TokenVectors | TokenCodes]:
         for row in rows:
@@ -92,7 +94,7 @@ def _embed(
             vectors.append(np.stack(found))
             yield tokens
 
-    token_index = TokenIndex.build(tokens_in_order(), dim)
+    token_index = TokenIndex.build(tokens_in_order(), dims[1])
     counts = [len(own) for own in vectors[1:]]
     return DenseIndex.build(np.concatenate(vectors), counts), token_index
 

@@ -27,7 +27,7 @@ REMEMBERED_QUESTIONS = 256
 class FusionWeights:
     """Weights of the legs' min–max scores; how each was chosen stands in docs/retrieval.md."""
 
-    dense: float = 0.4
+    dense: float = 0.6
     words: float = 0.2
     bigrams: float = 0.15
     late: float = 1.0
@@ -84,7 +84,11 @@ class Retriever:
             Hit(self.snapshot.chunks[row], rank, score, signals)
             for rank, (row, score, signals) in enumerate(ranked, start=1)
         )
-        signals = answerability_signals(self.snapshot, query.bigrams, hits[0]) if hits else {}
+        signals = (
+            answerability_signals(self.snapshot, query.bigrams, query.tokens, hits[0])
+            if hits
+            else {}
+        )
         finished = time.perf_counter()
         return SearchResult(
             question=question,

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rag.bundled_embedding import group_by_length, unit_rows
+from rag.bundled_embedding import group_by_length
 from rag.bundled_tokenizer import clean_text
 from rag.config import DEFAULT_EMBEDDER
 from rag.errors import ModelError
 from rag.protocols import Embedder, EmbedPassages, Matrix, Progress, TokenVectors
+from rag.token_projection import unit_rows
 
 if TYPE_CHECKING:  # importing them takes seconds, which the default model never needs
     from sentence_transformers import SentenceTransformer
@@ -101,7 +102,7 @@ class SentenceTransformerEmbedder:
         limit = model.max_seq_length
         self.max_tokens = int(limit) if limit and limit < math.inf else FALLBACK_MAX_TOKENS
         self.lock = Lock()  # tokenizers of `transformers` are not safe to share between threads
-        self.dim = len(model.encode("a", show_progress_bar=False))
+        self.dim = self.token_dim = len(model.encode("a", show_progress_bar=False))
         self.fingerprint = _fingerprint(name, model, self.query_prefix, self.passage_prefix)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:

@@ -61,7 +61,7 @@ class BigramEmbedder:
     def __init__(
         self, dim: int = 256, fingerprint: str = "bigram-1", pause_seconds: float = 0.0
     ) -> None:
-        self.dim = dim
+        self.dim = self.token_dim = dim
         self.pause_seconds = pause_seconds
         self.fingerprint = fingerprint
         self.passages: list[str] = []

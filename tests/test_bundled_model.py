@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag import bundled_model, bundled_weights
+from rag import bundled_graph, bundled_model, bundled_weights
 from rag.bundled_forward import open_onnx
 from rag.bundled_model import (
     FOLDER_NAME,
@@ -40,7 +40,7 @@ from rag.bundled_weights import (
 )
 from rag.errors import ModelError
 from rag.protocols import Matrix
-from tests.tiny_weights import tiny_weights, weight_file
+from tests.tiny_weights import tiny_projection, tiny_weights, weight_file
 
 
 class Source:
@@ -60,6 +60,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
     monkeypatch.setenv("KOTAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(bundled_model, "find_weight_file", lambda: tmp_path)
     monkeypatch.setattr(bundled_model, "read_bundled_weights", source.read)
+    monkeypatch.setattr(bundled_graph, "read_token_projection", tiny_projection)
     return source
 
 
@@ -224,13 +225,14 @@ def _linear(values: Matrix, weights: BundledWeights, name: str) -> Matrix:
     return product
 
 
-def _bert(weights: BundledWeights, ids: list[int]) -> Matrix:
-    """The last hidden states of one text, as the BERT paper defines them."""
+def _bert(weights: BundledWeights, ids: list[int]) -> list[Matrix]:
+    """The hidden states of one text, layer by layer, as the BERT paper defines them."""
     size, heads = weights.hidden_size, weights.heads
     words = weights.floats("emb.word", -1, size)[ids]
     positions = weights.floats("emb.pos", -1, size)[: len(ids)]
     kind = weights.floats("emb.type", -1, size)[0]
     states = _layer_norm(words + positions + kind, weights, "emb.ln")
+    layers = [states]
     for number in range(weights.layers):
         q, k, v = (
             _linear(states, weights, f"l{number}.{part}").reshape(len(ids), heads, -1)
@@ -245,7 +247,8 @@ def _bert(weights: BundledWeights, ids: list[int]) -> Matrix:
         active = wide * np.vectorize(lambda x: (1 + math.erf(x / math.sqrt(2))) / 2)(wide)
         narrow = _linear(active.astype(np.float32), weights, f"l{number}.fo")
         states = _layer_norm(states + narrow, weights, f"l{number}.oln")
-    return states
+        layers.append(states)
+    return layers
 
 
 def test_the_graph_computes_bert_and_ignores_padding(source: Source) -> None:
@@ -253,16 +256,20 @@ def test_the_graph_computes_bert_and_ignores_padding(source: Source) -> None:
     ids = [0, 9, 5, 7, 30, 2]
     padded = np.array([[*ids, 1, 1], [0, 4, 6, 8, 10, 12, 14, 2]])
     mask = np.array([[1] * 6 + [0] * 2, [1] * 8])
-    states = forward(padded, mask)
-    assert np.allclose(states[0, :6], _bert(tiny_weights(), ids), atol=1e-4)
-    assert np.allclose(states[1], _bert(tiny_weights(), padded[1].tolist()), atol=1e-4)
+    states, tokens = forward(padded, mask)
+    layers = _bert(tiny_weights(), ids)
+    assert np.allclose(states[0, :6], layers[-1], atol=1e-4)
+    assert np.allclose(states[1], _bert(tiny_weights(), padded[1].tolist())[-1], atol=1e-4)
+    projection = tiny_projection()
+    expected = projection.project([layers[layer] for layer in projection.layers])
+    assert np.allclose(tokens[0, :6], expected, atol=1e-4)
 
 
 def test_the_graph_in_eight_bits_stays_close_to_bert(source: Source) -> None:
     forward = open_onnx(open_bundled_model() / QUESTION_ONNX_FILE)
     ids = [0, 9, 5, 7, 30, 2]
-    states = forward(np.array([ids]), np.ones((1, len(ids)), np.int64))[0]
-    expected = _bert(tiny_weights(), ids)
+    (states,), _ = forward(np.array([ids]), np.ones((1, len(ids)), np.int64))
+    expected = _bert(tiny_weights(), ids)[-1]
     lengths = np.linalg.norm(states, axis=1) * np.linalg.norm(expected, axis=1)
     assert ((states * expected).sum(axis=1) / lengths).min() >= 0.995
 
@@ -286,7 +293,7 @@ def test_a_channel_far_larger_than_the_others_costs_them_no_precision() -> None:
     assert product_error(divisors) < product_error(np.ones(64, np.float32)) / 20
 
 
-def test_peaks_are_those_of_every_matrixs_own_input() -> None:
+def test_peaks_are_those_of_every_matrixs_own_input(source: Source) -> None:
     weights = tiny_weights()
     peaks = measure_peaks(weights)
     sizes = {"qkv": 32, "ao": 32, "fi": 32, "fo": 128}

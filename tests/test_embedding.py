@@ -25,7 +25,6 @@ from rag.bundled_embedding import (
     DIM,
     BundledEmbedder,
     group_by_length,
-    unit_rows,
 )
 from rag.bundled_forward import Forward, Ids, States, on_processor, share_out
 from rag.bundled_model import open_bundled_model
@@ -34,6 +33,7 @@ from rag.embedding import open_embedder
 from rag.errors import ModelError
 from rag.protocols import Embedder
 from rag.sentence_transformer import HUB_TIMEOUT_SECONDS, choose_prompts
+from rag.token_projection import unit_rows
 from tests.tiny_weights import TEXT, tiny_pieces
 
 PIECES, SCORES = tiny_pieces()
@@ -55,9 +55,10 @@ def tiny_tokenizer() -> BundledTokenizer:
     return BundledTokenizer(PIECES, np.array(SCORES), measure_pieces(PIECES))
 
 
-def one_hot(ids: Ids, mask: Ids) -> States:
+def one_hot(ids: Ids, mask: Ids) -> tuple[States, States]:
     """Each token's state is the unit vector of its id, so that vectors count tokens."""
-    return np.eye(DIM, dtype=np.float32)[ids]
+    states = np.eye(DIM, dtype=np.float32)[ids]
+    return states, states
 
 
 def no_torch() -> AbstractContextManager[Forward]:
@@ -184,7 +185,7 @@ def test_questions_open_nothing_for_passages() -> None:
 def test_a_question_is_never_embedded_together_with_another() -> None:
     shapes: list[tuple[int, ...]] = []
 
-    def record(ids: Ids, mask: Ids) -> States:
+    def record(ids: Ids, mask: Ids) -> tuple[States, States]:
         shapes.append(ids.shape)
         assert mask.all()
         return one_hot(ids, mask)
@@ -201,11 +202,11 @@ def test_a_row_of_zeros_stays_zero() -> None:
     assert np.allclose(unit_rows(rows), [[3 / 5, 4 / 5], [0.0, 0.0]])
 
 
-def _backwards(ids: Ids, mask: Ids) -> States:
-    return np.eye(DIM, dtype=np.float32)[DIM - 1 - ids]
+def _backwards(ids: Ids, mask: Ids) -> tuple[States, States]:
+    return one_hot(DIM - 1 - ids, mask)
 
 
-def _broken(ids: Ids, mask: Ids) -> States:
+def _broken(ids: Ids, mask: Ids) -> tuple[States, States]:
     raise BrokenPipeError
 
 
@@ -224,7 +225,7 @@ def test_torch_is_used_only_where_it_pays_and_agrees(
 ) -> None:
     batches: list[int] = []
 
-    def record(ids: Ids, mask: Ids) -> States:
+    def record(ids: Ids, mask: Ids) -> tuple[States, States]:
         batches.append(len(ids))
         return bulk(ids, mask)
 
@@ -260,7 +261,7 @@ def test_a_large_load_is_embedded_side_by_side_as_a_small_one_is(
     monkeypatch.setattr(bundled_bulk, "SIDE_BY_SIDE_TOKENS", 1000)
     threads: set[str] = set()
 
-    def record(ids: Ids, mask: Ids) -> States:
+    def record(ids: Ids, mask: Ids) -> tuple[States, States]:
         threads.add(current_thread().name)
         return one_hot(ids, mask)
 
@@ -298,7 +299,7 @@ def test_a_thread_is_on_one_processor_only_while_it_computes() -> None:
     before = os.sched_getaffinity(0)
     processor = min(before)
 
-    def look(ids: Ids, mask: Ids) -> States:
+    def look(ids: Ids, mask: Ids) -> tuple[States, States]:
         assert os.sched_getaffinity(0) == {processor}
         return one_hot(ids, mask)
 
@@ -315,13 +316,13 @@ def test_a_question_alone_gets_every_processor_and_several_share_them_out() -> N
     whole_started, whole_may_end = Event(), Event()
     used: list[str] = []
 
-    def whole(ids: Ids, mask: Ids) -> States:
+    def whole(ids: Ids, mask: Ids) -> tuple[States, States]:
         used.append("whole")
         whole_started.set()
         assert whole_may_end.wait(10)
         return one_hot(ids, mask)
 
-    def single(ids: Ids, mask: Ids) -> States:
+    def single(ids: Ids, mask: Ids) -> tuple[States, States]:
         used.append("single")
         return one_hot(ids, mask)
 

@@ -25,6 +25,7 @@ ORDER = (
     "parsing",
     "pieces",
     "chunking",
+    "token_projection",
     "bundled_*",
     "sentence_transformer",
     "embedding",

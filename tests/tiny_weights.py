@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.bundled_weights import BLOCK, HEADER, BundledWeights
+from rag.token_projection import TokenProjection
 
 HIDDEN, LAYERS, HEADS, POSITIONS = 32, 2, 2, 64
 TEXT = "query: passage: ノートの答えを探す。デプロイは失敗すると自動で戻る！ abcdefgh,.:～ガギパ?"
@@ -22,6 +23,12 @@ def tiny_pieces() -> tuple[list[str], list[float]]:
     pieces = [*SPECIAL, *letters, *WHOLE, "<mask>"]
     scores = [0.0] * 4 + [-9.0 - n / 64 for n in range(len(letters))] + [-8.0] * len(WHOLE) + [0.0]
     return pieces, scores
+
+
+def tiny_projection() -> TokenProjection:
+    """Both layers of the tiny model, to three numbers a token."""
+    matrices = np.random.default_rng(1).normal(0, 1, (2, HIDDEN, 3)).astype(np.float32)
+    return TokenProjection((2, 1), matrices)
 
 
 def quantise(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
