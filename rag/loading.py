@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import itertools
 import logging
 import os
 import re
@@ -19,6 +20,8 @@ from rag.types import Document
 
 NOTE_SUFFIXES = frozenset({".md", ".markdown", ".txt", ".html", ".htm"})
 MAX_FRONT_MATTER_CHARS = 20_000
+MAX_FRONT_MATTER_DEPTH = 50
+"""YAML takes the cube of the depth of brackets: minutes for a few thousand."""
 MAX_TITLE_CHARS = 120
 
 _FRONT_MATTER = re.compile(
@@ -26,6 +29,7 @@ _FRONT_MATTER = re.compile(
 )
 _FIELD = re.compile(r"^([A-Za-z_][\w-]{0,40})[ \t]*:(?:[ \t]+(.*))?$")
 _FIELD_GOES_ON = re.compile(r"^(?:[ \t]+\S|- |#|$)")
+_BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _H1 = re.compile(r"^#[ \t\u3000]+(\S.*)$", re.MULTILINE)
 _FENCED = re.compile(r"^[ \t]*(`{3,}+|~{3,}+)[^\n]*\n.*?^[ \t]*\1[ \t]*$", re.S | re.M)
 _HTML_TITLE = re.compile(r"<title[^>]{0,200}>([^<]*)|<h1[^>]{0,200}>(.{0,2000}?)</h1>", re.S | re.I)
@@ -135,9 +139,13 @@ def _parse_fields(block: str) -> dict[str, object] | None:
     """The fields between two `---`; None when that is not front matter but text between rules.
 
     `title: a: b` is what people write and YAML refuses: such a block is read line by line.
+    Values stay text: `title: 12:30` is no number, and `!!int ''` nothing to stumble over.
     """
+    depths = itertools.accumulate(_BRACKETS.get(char, 0) for char in block)
+    if max(depths, default=0) > MAX_FRONT_MATTER_DEPTH:
+        return _parse_lines(block)
     try:
-        values = yaml.safe_load(block)
+        values = yaml.load(block, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError):
         return _parse_lines(block)
     if values is None:

@@ -45,7 +45,7 @@ def split_block(
     text = document.text[block.start_index : block.end_index]
     starts = [0]
     for start, _ in sentence_spans(text):
-        if start - starts[-1] >= min(room // 2, MIN_PART_CHARS):
+        if start - starts[-1] >= max(min(room // 2, MIN_PART_CHARS), 1):
             starts.append(start)
     sentences = [text[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
     parts: list[str] = []

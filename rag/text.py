@@ -13,10 +13,14 @@ import threading
 import unicodedata
 from typing import Any, NamedTuple
 
-TEXT_VERSION = 2
+TEXT_VERSION = 3
 """Stands in the manifest: raised whenever the same text would give other terms."""
 
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | {"〜": "~", "～": "~", "゛": "", "゜": ""})
+_UNSEEN = str.maketrans(dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff", "")) | dict.fromkeys(
+    (*range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+)
+"""What no reader sees: soft hyphens, characters without width, marks of writing direction."""
 _LATIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+#/:-]*[A-Za-z0-9+#])?")
 _BIGRAM_RUN = re.compile(r"[a-z0-9](?:[a-z0-9_.+#]*[a-z0-9+#])?|[^\W\da-z_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -75,8 +79,12 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 
 
 def normalize_for_search(text: str) -> str:
-    """NFKC, lower case, dashes made one; the length may change, so never for offsets."""
-    return unicodedata.normalize("NFKC", text).translate(_DASHES).lower()
+    """NFKC, lower case, dashes made one, nothing unseen; the length may change: no offsets."""
+    return _width_folded(text).lower()
+
+
+def _width_folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text.translate(_UNSEEN)).translate(_DASHES)
 
 
 def plain_text(text: str) -> str:
@@ -136,7 +144,7 @@ def words(text: str) -> list[str]:
     parts: `CodeDeploy` → codedeploy, code, deploy; `us-east-1` → us-east-1, us, east, 1.
     """
     terms: list[str] = []
-    width_folded = unicodedata.normalize("NFKC", text).translate(_DASHES)
+    width_folded = _width_folded(text)
     end = 0
     for found in _LATIN.finditer(width_folded):
         terms.extend(_japanese_words(width_folded[end : found.start()]))

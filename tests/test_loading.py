@@ -256,3 +256,23 @@ def test_any_text_makes_a_document(text: str) -> None:
         document = make_document(name, "---\n" + text)
         assert document.text == "---\n" + text
         assert document.title
+
+
+@pytest.mark.parametrize(
+    ("field", "title"),
+    [
+        ("title: 12:30の予定", "12:30の予定"),
+        ("title: 010", "010"),
+        ("title: 12:30", "12:30"),
+        ("title: yes", "yes"),
+        ("title: !!int ''", "a"),
+        ("title: !!bool はい", "はい"),
+        ("title: !!timestamp いつか", "いつか"),
+        ("title: 0x" + "f" * 5000, "0x" + "f" * 118),
+        ("title: " + "[" * 15_000, "a"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_title_is_the_text_that_its_author_wrote(field: str, title: str) -> None:
+    """YAML would make numbers, truth values and errors of them."""
+    assert make_document("a.md", f"---\n{field}\n---\n\n本文。\n").title == title

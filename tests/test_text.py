@@ -12,6 +12,14 @@ def test_width_case_and_dashes_are_folded_for_search() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["S\u200bQ\u200bSの\u2060設定", "\ufeffSQSの\u202e設\u00ad定\u202c", "ＳＱＳの設定"]
+)
+def test_what_no_reader_sees_hides_no_word(text: str) -> None:
+    assert words(text) == words("SQSの設定")
+    assert bigrams(text) == bigrams("SQSの設定")
+
+
+@pytest.mark.parametrize(
     ("name", "parts"),
     [
         ("CodeDeploy", ["code", "deploy"]),

@@ -11,8 +11,11 @@ from contextlib import suppress
 
 from rag.errors import RagError
 
-UNSEEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code != ord("\t")}
-"""Control characters: a note must not be able to steer the terminal."""
+_DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+UNSEEN = {
+    code: "\ufffd" for code in (*range(32), *range(127, 160), *_DIRECTIONS) if code != ord("\t")
+}
+"""Control characters, those of writing direction too: a note must not steer the terminal."""
 
 
 def say(message: str) -> None:
