@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test eval bench growth check secrets audit constraints clean
+.PHONY: serve test eval bench growth check kills fuzz soak secrets audit constraints clean
 
 serve: $(VENV)/.installed  ## chat page on http://127.0.0.1:8000
 	@$(BIN)/kotae serve
@@ -29,6 +29,21 @@ audit: secrets ## known weaknesses of the packages; says so and passes where it 
 
 growth: $(VENV)/.installed-test  ## index size, memory and latency at 1 k, 10 k and 100 k generated chunks
 	@$(BIN)/python -m benchmarks.growth
+
+# One thread: what is forked must not have any more, and tiny arrays gain nothing by them.
+kills: export OMP_NUM_THREADS := 1
+kills: export OPENBLAS_NUM_THREADS := 1
+kills: N ?= 200
+kills: $(VENV)/.installed-test  ## N indexers killed at random instants (OPTIONS=--real: with the real model)
+	@$(BIN)/python -m tests.kills --kills $(N) $(OPTIONS)
+
+fuzz: N ?= 2000
+fuzz: $(VENV)/.installed-test  ## N changed notes for the reader, N runs of the model of an index
+	@KOTAE_TEST_EXAMPLES=$(N) $(BIN)/pytest -q tests/test_note_fuzz.py tests/test_index_states.py
+
+soak: FOR ?= 300
+soak: $(VENV)/.installed-test  ## five minutes of load while the notes change; memory, descriptors, threads
+	@$(BIN)/python -m tests.soak --seconds $(FOR) $(OPTIONS)
 
 constraints: ## regenerate constraints.txt: the exact versions that were tested
 	rm -rf $(VENV)-constraints && $(PYTHON) -m venv $(VENV)-constraints

@@ -144,7 +144,16 @@ def set_up_logging(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(settings.log_format == "json", secrets_of(settings)))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpx", "httpx2", "httpcore", "openai", "uvicorn", "mcp", "slack_bolt"):
+    for noisy in (
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "openai",
+        "uvicorn",
+        "mcp",
+        "slack_bolt",
+        "watchfiles",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # they log addresses and bodies
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def test_killed_indexers_lose_and_mix_nothing() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.kills", "--kills", "20", "--seed", "7"],
+        [sys.executable, "-m", "tests.kills", "--kills", "25", "--seed", "7"],
         cwd=Path(__file__).parent.parent,
         env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
@@ -24,8 +24,8 @@ def test_killed_indexers_lose_and_mix_nothing() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     tally = json.loads(done.stdout)
-    assert tally["kills"] >= 20
-    assert len(tally["killed_while"]) >= 3
+    assert tally["kills"] >= 25
+    assert len(tally["killed_while"]) >= 2
     assert tally["old_stood"] > 0
     assert tally["new_stood"] > 0
-    assert tally["searches"] > 50
+    assert tally["searches"] > 25
