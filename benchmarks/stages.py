@@ -21,6 +21,7 @@ from rag.bundled_embedding import BundledEmbedder, pad
 from rag.bundled_model import QUERY_PREFIX
 from rag.config import load_settings
 from rag.fusion import fuse, top_rows
+from rag.names import unknown_names
 from rag.progress import progress_bars
 from rag.text import bigrams, words
 
@@ -79,12 +80,15 @@ def measure_question(question: str, assistant: Assistant, watch: Stopwatch) -> N
         "late interaction",
         lambda: snapshot.tokens.scores(tokens.vectors, token_weights, rows),
     )
+    unknown = watch.time(
+        "unknown names", lambda: unknown_names(words(question), snapshot, retriever.aliases)
+    )
     result = watch.time("search, question remembered", lambda: assistant.search(question))
     if result.hits:
         best = result.hits[0]
         watch.time(
             "answerability",
-            lambda: answerability_signals(snapshot, bigram_weights, tokens, best),
+            lambda: answerability_signals(snapshot, bigram_weights, tokens, unknown, best),
         )
     watch.time("JSON", lambda: SearchResponse.of(result).model_dump_json())
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
 from rag.errors import ConfigError
-from rag.text import normalize_for_search
+from rag.text import normalize_for_search, words
 from rag.types import Document
 
 CORPUS_ALIASES = "aliases.toml"
@@ -40,7 +41,7 @@ class Name:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Aliases:
     """Groups of equivalent names; a name may be in several groups."""
 
@@ -54,6 +55,13 @@ class Aliases:
             for group in groups
         )
         return cls(tuple(dict.fromkeys(group for group in named if len(group) > 1)))
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of all names, as they are searched for."""
+        return frozenset(
+            word for group in self.groups for name in group for word in words(name.text)
+        )
 
     def expansions(self, question: str) -> list[str]:
         """Other names of what the question names, in the dictionary's order, none twice."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import Any, Final
@@ -26,7 +26,11 @@ MOST_UNMET: Final = 30.0
 
 
 def answerability_signals(
-    snapshot: Snapshot, bigrams: Mapping[str, float], tokens: TokenVectors, best: Hit
+    snapshot: Snapshot,
+    bigrams: Mapping[str, float],
+    tokens: TokenVectors,
+    unknown_names: Sequence[str],
+    best: Hit,
 ) -> dict[str, float]:
     """What tells whether the best hit holds the answer, for a question of these terms.
 
@@ -34,7 +38,7 @@ def answerability_signals(
     `worst_half` the mean cosine of the half of its tokens that are met worst there, `unmet` the
     weight of those not met. A question that speaks much and in words of its own (a scenario, a
     paraphrase) meets less of itself in its answer than a short one does in a note that lacks its
-    point: `unmet` tells the two apart.
+    point: `unmet` tells the two apart. `unknown_name` is 1 where it names what the notes never do.
     """
     row = snapshot.row_of[best.chunk.chunk_id]
     met = snapshot.tokens.similarities(row, tokens.vectors).max(axis=0, initial=0.0)
@@ -45,6 +49,7 @@ def answerability_signals(
         "bigrams_coverage": snapshot.bigrams.coverage(bigrams, row),
         "worst_half": float(worst.mean()) if len(worst) else 0.0,
         "unmet": min(unmet, MOST_UNMET),
+        "unknown_name": float(bool(unknown_names)),
     }
 
 

@@ -14,6 +14,7 @@ from rag.aliases import Aliases
 from rag.answerability import answerability_signals, answerable_probability
 from rag.errors import QuestionError
 from rag.fusion import fuse, min_max, top_rows
+from rag.names import unknown_names
 from rag.protocols import Embedder, Matrix, TokenVectors
 from rag.snapshot import Snapshot
 from rag.text import bigrams, words
@@ -45,6 +46,7 @@ class Query:
     bigrams: Mapping[str, float]
     vector: Matrix
     tokens: TokenVectors
+    unknown_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ class Retriever:
             for rank, (row, score, signals) in enumerate(ranked, start=1)
         )
         signals = (
-            answerability_signals(self.snapshot, query.bigrams, query.tokens, hits[0])
+            answerability_signals(
+                self.snapshot, query.bigrams, query.tokens, query.unknown_names, hits[0]
+            )
             if hits
             else {}
         )
@@ -130,7 +134,9 @@ class Retriever:
     def _prepare(self, question: str, history: Sequence[str]) -> Query:
         before = next((turn.strip() for turn in reversed(history) if turn.strip()), "")
         text = f"{before} {question.strip()}".strip()
-        word_weights = dict.fromkeys(words(question), 1.0)
+        own_words = words(question)
+        unknown = unknown_names(own_words, self.snapshot, self.aliases)
+        word_weights = dict.fromkeys(own_words, 1.0)
         bigram_weights = dict.fromkeys(bigrams(question), 1.0)
         _add(word_weights, words(before), self.weights.history)
         _add(bigram_weights, bigrams(before), self.weights.history)
@@ -138,7 +144,7 @@ class Retriever:
             _add(word_weights, words(name), self.weights.alias)
             _add(bigram_weights, bigrams(name), self.weights.alias)
         vector, tokens = self.embed(text)
-        return Query(text, word_weights, bigram_weights, vector, tokens)
+        return Query(text, word_weights, bigram_weights, vector, tokens, tuple(unknown))
 
     def _score(self, query: Query, tags: Sequence[str]) -> dict[str, Matrix]:
         """Each first-stage leg's score of every chunk."""

@@ -50,6 +50,7 @@ from rag.snapshot_folders import (
     point_to,
     prune,
 )
+from rag.text import LATIN_WORD
 from rag.types import Chunk, Document
 
 SCHEMA_VERSION = 2
@@ -99,6 +100,11 @@ class Snapshot:
     def row_of(self) -> Mapping[str, int]:
         """Row of each chunk_id."""
         return {chunk.chunk_id: row for row, chunk in enumerate(self.chunks)}
+
+    @cached_property
+    def latin_words(self) -> tuple[str, ...]:
+        """The Latin words of three letters or more among the word leg's terms."""
+        return tuple(term for term in self.words.terms if LATIN_WORD.fullmatch(term))
 
     @cached_property
     def rows_by_tag(self) -> Mapping[str, npt.NDArray[np.int64]]:

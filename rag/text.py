@@ -23,6 +23,8 @@ _UNSEEN = str.maketrans(dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff", ""
 """What no reader sees: soft hyphens, characters without width, marks of writing direction."""
 _LATIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+#/:-]*[A-Za-z0-9+#])?")
 _BIGRAM_RUN = re.compile(r"[a-z0-9](?:[a-z0-9_.+#]*[a-z0-9+#])?|[^\W\da-z_]+")
+LATIN_WORD = re.compile(r"[a-z][a-z0-9]{2,}")
+"""A term of `words` that is a Latin name; shorter ones are too often units or initials."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _CONTENT_POS = frozenset({"名詞", "動詞", "形容詞", "形状詞", "副詞", "接頭辞", "代名詞", "連体詞"})
 _STOP_WORDS = frozenset(

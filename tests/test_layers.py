@@ -42,6 +42,7 @@ ORDER = (
     "fusion",
     "reranking",
     "aliases",
+    "names",
     "answerability",
     "retrieval",
     "comparison",
