@@ -74,9 +74,10 @@ def test_only_a_place_that_is_cited_becomes_a_link() -> None:
 
 
 TAKE_TERMINAL = """
-import fcntl, runpy, termios
+import fcntl, runpy, signal, termios
 
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl+C interrupts
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl+C interrupts, also in
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job that ignores it
 runpy.run_path("program.py", run_name="__main__")
 """
 """In the child itself: Python between fork and exec may hang where the tests have threads."""
