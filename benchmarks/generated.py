@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from rag.dense import DenseIndex
-from rag.late_interaction import Codes, TokenIndex
+from rag.late_interaction import Places, TokenIndex
 from rag.lexical import BM25Index
 from rag.protocols import Matrix
 from rag.snapshot import Snapshot
+from rag.token_segments import Codes, SegmentWriter, TokenCodes
 from rag.types import Chunk, Document
 
 COMMON_SHARE = 0.02
@@ -28,7 +29,7 @@ SEED = 20
 
 
 def generated_snapshot(real: Snapshot, chunk_count: int, scratch: Path) -> Snapshot:
-    """A snapshot of `chunk_count` chunks, the first of them real; token codes in `scratch`."""
+    """A snapshot of `chunk_count` chunks, the first of them real; token vectors in `scratch`."""
     copies = -(-chunk_count // len(real.chunks))
     rng = np.random.default_rng(SEED)
     documents = {d.doc_id: d for copy in range(copies) for d in _documents(real, copy)}
@@ -45,7 +46,7 @@ def generated_snapshot(real: Snapshot, chunk_count: int, scratch: Path) -> Snaps
         DenseIndex.build(vectors, unit_counts.tolist()),
         generated_postings(real.words, chunk_count),
         generated_postings(real.bigrams, chunk_count),
-        _tokens(real.tokens, chunk_count, scratch / "codes.npy", rng),
+        _tokens(real.tokens, chunk_count, scratch, rng),
     )
 
 
@@ -100,23 +101,21 @@ def _unit_vectors(real: Matrix, count: int, rng: np.random.Generator) -> Matrix:
     return result
 
 
-def _tokens(real: TokenIndex, chunk_count: int, path: Path, rng: np.random.Generator) -> TokenIndex:
+def _tokens(
+    real: TokenIndex, chunk_count: int, folder: Path, rng: np.random.Generator
+) -> TokenIndex:
+    records = np.concatenate([real.records(row) for row in range(real.size)])
+    codes = TokenCodes.of(records).codes
+    lengths = np.resize(real.places.lengths, chunk_count)
+    ends, writer = np.cumsum(lengths, dtype=np.int64), SegmentWriter(real.dim, folder)
+    for start in range(0, int(ends[-1]), len(records)):
+        own = records.copy()
+        if start:
+            TokenCodes.of(own).codes[:] = _moved_codes(codes, rng)
+        writer.append(own[: int(ends[-1]) - start])
+    places = Places(np.zeros(chunk_count, np.int32), ends - lengths, lengths)
     copies = -(-chunk_count // real.size)
-    lengths = np.tile(np.diff(real.ends, prepend=0), copies)[:chunk_count]
-    ends = np.cumsum(lengths, dtype=np.int32)
-    count = int(ends[-1])
-    codes: Codes = np.lib.format.open_memmap(path, "w+", np.int8, (count, real.codes.shape[1]))
-    for start in range(0, count, len(real.codes)):
-        part = codes[start : start + len(real.codes)]
-        part[:] = _moved_codes(real.codes, rng)[: len(part)] if start else real.codes[: len(part)]
-
-    return TokenIndex(
-        codes,
-        np.tile(real.scales, copies)[:count],
-        np.tile(real.ids, copies)[:count],
-        np.tile(real.starts, copies)[:count],
-        ends,
-    )
+    return TokenIndex(real.dim, writer.segments(), places, real.frequencies * copies)
 
 
 def _moved_codes(codes: Codes, rng: np.random.Generator) -> Codes:

@@ -7,7 +7,7 @@ for it stands in docs/scale.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from rag.protocols import Matrix, Offsets, VectorIndex
+from rag.protocols import NEW, Matrix, Offsets, OldRows, VectorIndex
 
 EXACT_UNITS = 20_000
 """Up to so many, every unit is compared at full precision: a few milliseconds."""
@@ -70,9 +70,9 @@ class FaissIndex:
         """All rows again, shape (size, dim)."""
         return self.rows(slice(0, self.size))
 
-    def rows(self, span: slice) -> Matrix:
-        """Some rows again, shape (length of the span, dim)."""
-        rows: Matrix = self._stored.reconstruct_n(span.start, span.stop - span.start)
+    def rows(self, span: slice, into: Matrix | None = None) -> Matrix:
+        """Some rows again, shape (length of the span, dim), and in `into` where that is given."""
+        rows: Matrix = self._stored.reconstruct_n(span.start, span.stop - span.start, into)
         return rows
 
     def search(
@@ -137,7 +137,29 @@ class DenseIndex:
         """An index of units in the order of their chunks, `unit_counts[i]` of them for chunk i."""
         return cls(FaissIndex.build(vectors), np.cumsum(unit_counts, dtype=np.int32))
 
-    def span(self, row: int) -> slice:
+    def renewed(self, old_rows: OldRows, vectors: Matrix, unit_counts: Sequence[int]) -> DenseIndex:
+        """An index whose chunk i has the units of chunk old_rows[i] of this one.
+
+        Where that is NEW it has the next of `unit_counts`, and as many of `vectors`.
+        """
+        new = old_rows == NEW
+        if new.all():
+            return DenseIndex.build(vectors, unit_counts)
+        counts = np.zeros(len(old_rows), np.int64)
+        counts[new] = unit_counts
+        counts[~new] = np.diff(self.ends, prepend=0)[old_rows[~new]]
+        ends = np.cumsum(counts)
+        found = np.empty((int(counts.sum()), vectors.shape[1]), np.float32)
+        for first, last in _runs(old_rows):
+            own = found[ends[first] - counts[first] : ends[last]]
+            if new[first]:
+                own[:], vectors = vectors[: len(own)], vectors[len(own) :]
+            else:
+                start, stop = self.span(old_rows[first]).start, self.span(old_rows[last]).stop
+                self.units.rows(slice(start, stop), own)
+        return DenseIndex(FaissIndex.build(found), ends.astype(np.int32))
+
+    def span(self, row: int | np.int64) -> slice:
         """Which units belong to one chunk."""
         return slice(int(self.ends[row - 1]) if row else 0, int(self.ends[row]))
 
@@ -164,6 +186,15 @@ class DenseIndex:
         scores = np.full(len(self.ends), found.min(initial=1.0), dtype=np.float32)
         np.maximum.at(scores, chunks, found)
         return scores
+
+
+def _runs(old_rows: OldRows) -> Iterator[tuple[int, int]]:
+    """First and last of the rows that follow each other in the old index too, or are all new."""
+    new = old_rows == NEW
+    goes_on = (np.diff(old_rows) == 1) & ~new[:-1] | new[1:] & new[:-1]
+    breaks = np.flatnonzero(~goes_on)
+    firsts, lasts = [0, *(breaks + 1).tolist()], [*breaks.tolist(), len(old_rows) - 1]
+    yield from zip(firsts, lasts, strict=True) if len(old_rows) else ()
 
 
 def _empty_index(size: int, dim: int) -> faiss.Index:

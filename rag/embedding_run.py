@@ -16,8 +16,8 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from rag.late_interaction import dequantize, quantize
 from rag.protocols import Embedder, EmbedPassages, Matrix, TokenVectors
+from rag.token_segments import dequantize, quantize
 
 Report = Callable[[str, int, int], None]
 """Called with (stage, done, total); progress.LABELS names the stages."""
@@ -26,6 +26,7 @@ Embedded = tuple[Matrix, TokenVectors]
 SLICE = 1024
 """Texts embedded at a time: bounds the memory their token vectors take, and what a crash costs."""
 KEY_BYTES = 16
+SCRATCH = "scratch"
 FRAME_CHARS = 16
 """What prefix and special tokens add to the work for a text, in characters."""
 
@@ -36,6 +37,9 @@ class EmbeddingStore:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self._root = folder
         self._folder = folder / fingerprint
+        self.scratch = folder / SCRATCH
+        """Folder for what is of use to one run alone; what a killed one left there is removed."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
         self._places: dict[bytes, tuple[Path, int]] = {}
         for path in sorted(self._folder.glob("*.npz")):
             with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile):

@@ -134,7 +134,8 @@ def build_snapshot(
     recipe = recipe_of(settings, embedder)
     chunks = _chunk_all(documents, settings, embedder, report, old)
     embed = partial(embed_in_slices, embedder=embedder, report=report, store=store)
-    legs = renewed_legs(chunks, embed, (embedder.dim, embedder.token_dim), old, report)
+    dims = (embedder.dim, embedder.token_dim)
+    legs = renewed_legs(chunks, embed, dims, old, report, store.scratch if store else None)
     found = corpus_hash(documents)
     identity = hashlib.sha256(f"{recipe}{found}{time.time_ns()}".encode()).hexdigest()[:8]
     now = datetime.now(UTC)

@@ -7,133 +7,166 @@ anyway: no training and no second model.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.protocols import Matrix, Offsets, TokenVectors
+from rag.protocols import NEW, Matrix, Offsets, OldRows, TokenVectors
+from rag.token_segments import (
+    Records,
+    Segment,
+    SegmentWriter,
+    TokenCodes,
+    dequantize,
+    no_records,
+    pack,
+)
 
-Codes = npt.NDArray[np.int8]
+Stays = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class TokenCodes:
-    """`TokenVectors` made small: vectors ≈ codes × scales."""
+class Places:
+    """Where the tokens of each chunk stand: in which segment, from which record on, how many."""
 
-    codes: Codes
-    scales: Matrix
-    ids: Offsets
-    starts: Offsets
+    segments: Offsets
+    firsts: npt.NDArray[np.int64]
+    lengths: Offsets
 
     @classmethod
-    def of(cls, tokens: TokenVectors) -> TokenCodes:
-        """One text's tokens, quantised."""
-        return cls(*quantize(tokens.vectors), tokens.ids, tokens.starts)
+    def of(cls, count: int) -> Places:
+        """Of so many chunks, none of which has a token yet."""
+        return cls(np.zeros(count, np.int32), np.zeros(count, np.int64), np.zeros(count, np.int32))
+
+    def taken_over(self, old_rows: OldRows, stays: Stays) -> tuple[Places, list[int]]:
+        """Those of the chunks `old_rows` whose segments stay, and the rows of all other chunks."""
+        places, taken = Places.of(len(old_rows)), old_rows != NEW
+        taken[taken] = stays[self.segments[old_rows[taken]]]
+        own = old_rows[taken]
+        places.segments[taken] = (np.cumsum(stays) - 1)[self.segments[own]]
+        places.firsts[taken] = self.firsts[own]
+        places.lengths[taken] = self.lengths[own]
+        return places, np.flatnonzero(~taken).tolist()
 
 
 class TokenIndex:
-    """Token vectors of all chunks, eight bits a number; chunk i owns rows ends[i-1]:ends[i]."""
+    """Token vectors of all chunks, eight bits a number, in segments that may be files.
+
+    `frequencies` tells by the id of a token in how many chunks it stands.
+    """
 
     def __init__(
-        self, codes: Codes, scales: Matrix, ids: Offsets, starts: Offsets, ends: Offsets
+        self, dim: int, segments: Sequence[Segment], places: Places, frequencies: Offsets
     ) -> None:
-        self.codes = codes
-        self.scales = scales
-        self.ids = ids
-        self.starts = starts
-        self.ends = ends
-        self._frequencies = _document_frequencies(ids, ends)
+        self.dim = dim
+        self.segments = segments
+        self.places = places
+        self.frequencies = frequencies
 
     @classmethod
-    def build(cls, chunks: Iterable[TokenVectors | TokenCodes], dim: int) -> TokenIndex:
-        """An index of the chunks' token vectors in order, each made small as it comes."""
-        codes = bytearray()  # grows in place: arrays in a list are there twice when put together
-        scales = [np.zeros(0, np.float32)]
-        ids, starts = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
-        lengths: list[int] = []
-        for found in chunks:
-            tokens = found if isinstance(found, TokenCodes) else TokenCodes.of(found)
-            codes += tokens.codes.tobytes()
-            scales.append(tokens.scales)
-            ids.append(tokens.ids)
-            starts.append(tokens.starts)
-            lengths.append(len(tokens.ids))
-        return cls(
-            np.frombuffer(codes, np.int8).reshape(-1, dim),
-            np.concatenate(scales),
-            np.concatenate(ids),
-            np.concatenate(starts),
-            np.cumsum(lengths, dtype=np.int32),
-        )
+    def build(cls, chunks: Sequence[TokenVectors], dim: int) -> TokenIndex:
+        """An index of the chunks' token vectors in order, in memory."""
+        nothing = cls(dim, [], Places.of(0), np.zeros(0, np.int32))
+        return nothing.renewed(np.full(len(chunks), NEW), chunks)
 
-    def token_codes(self, row: int) -> TokenCodes:
+    def renewed(
+        self, old_rows: OldRows, chunks: Iterable[TokenVectors], folder: Path | None = None
+    ) -> TokenIndex:
+        """An index whose chunk i is chunk old_rows[i] of this one, or the next of `chunks`.
+
+        What is written anew goes into a file in `folder`, each chunk as it comes.
+        """
+        stays = self._staying_segments(old_rows)
+        shared = list(itertools.compress(self.segments, stays))
+        places, rows = self.places.taken_over(old_rows, stays)
+        counts, writer, new = self.frequencies.copy(), SegmentWriter(self.dim, folder), iter(chunks)
+        for row in rows:
+            if old_rows[row] == NEW:
+                records = pack(next(new))
+                counts = _counted(counts, records, 1)
+            else:
+                records = self.records(int(old_rows[row]))
+            places.segments[row], places.lengths[row] = len(shared), len(records)
+            places.firsts[row] = writer.append(records)
+        for old_row in np.setdiff1d(np.arange(self.size), old_rows).tolist():
+            counts = _counted(counts, self.records(old_row), -1)
+        counts = np.trim_zeros(counts, "b")
+        return TokenIndex(self.dim, [*shared, *writer.segments()], places, counts)
+
+    def _staying_segments(self, old_rows: OldRows) -> Stays:
+        """Which segments an index takes over that needs the chunks in these rows."""
+        own = old_rows[old_rows != NEW]
+        needed = np.bincount(self.places.segments[own], self.places.lengths[own])
+        stays = np.zeros(max(len(self.segments), 1), bool)  # also without a segment chunks name one
+        for number, (segment, count) in enumerate(zip(self.segments, needed, strict=False)):
+            stays[number] = segment.is_shared(int(count))
+        return stays
+
+    def saved_in(self, paths: Sequence[Path]) -> TokenIndex:
+        """The same, its segments those that were saved there."""
+        segments = [s.saved_at(path) for s, path in zip(self.segments, paths, strict=True)]
+        return TokenIndex(self.dim, segments, self.places, self.frequencies)
+
+    def records(self, row: int) -> Records:
         """One chunk's tokens as they are kept."""
-        span = self.span(row)
-        return TokenCodes(self.codes[span], self.scales[span], self.ids[span], self.starts[span])
+        length = int(self.places.lengths[row])
+        if not length:
+            return no_records(0, self.dim)
+        segment, first = int(self.places.segments[row]), int(self.places.firsts[row])
+        return self.segments[segment].records[first : first + length]
+
+    def starts(self, row: int) -> Offsets:
+        """Where in its text each of a chunk's tokens starts."""
+        return TokenCodes.of(self.records(row)).starts
 
     def tokens(self, row: int) -> TokenVectors:
         """One chunk's tokens again."""
-        span = self.span(row)
-        vectors = dequantize(self.codes[span], self.scales[span])
-        return TokenVectors(vectors, self.ids[span], self.starts[span])
+        kept = TokenCodes.of(self.records(row))
+        return TokenVectors(dequantize(kept.codes, kept.scales), kept.ids, kept.starts)
 
     def weights(self, ids: Offsets) -> Matrix:
         """How much each token of a question tells: the square root of its IDF over the chunks."""
-        found = np.array([self._frequencies.get(int(token), 0) for token in ids], dtype=np.float32)
+        counts = self.frequencies
+        found = np.array([counts[i] if i < len(counts) else 0 for i in ids.tolist()], np.float32)
         return np.sqrt(np.log1p((self.size - found + 0.5) / (found + 0.5)))
 
     @property
     def size(self) -> int:
         """How many chunks it holds."""
-        return len(self.ends)
-
-    def span(self, row: int) -> slice:
-        """Which token rows belong to one chunk."""
-        return slice(int(self.ends[row - 1]) if row else 0, int(self.ends[row]))
+        return len(self.places.lengths)
 
     def similarities(self, row: int, query: Matrix) -> Matrix:
         """Cosine of each of a chunk's tokens with each question token, shape (tokens, query)."""
-        span = self.span(row)
-        return dequantize(self.codes[span], self.scales[span]) @ query.T
+        kept = TokenCodes.of(self.records(row))
+        return dequantize(kept.codes, kept.scales) @ query.T
 
     def scores(self, query: Matrix, weights: Matrix, rows: Sequence[int]) -> Matrix:
         """Weighted mean over the question's tokens of the best cosine in each chunk of `rows`."""
         result = np.zeros(len(rows), dtype=np.float32)
         if not len(query) or not weights.sum():
             return result
-        spans = [self.span(row) for row in rows]
-        lengths = np.array([span.stop - span.start for span in spans])
+        records = [self.records(row) for row in rows]
+        lengths = np.array([len(own) for own in records])
         filled = np.flatnonzero(lengths)
         if len(filled):
-            codes = np.concatenate([self.codes[span] for span in spans])
-            scales = np.concatenate([self.scales[span] for span in spans])
+            kept = TokenCodes.of(np.concatenate(records))
             # The scale of a token is a factor of its cosines: cheaper here than on its vector.
-            cosines = (codes.astype(np.float32) @ query.T) * scales[:, None]
+            cosines = (kept.codes.astype(np.float32) @ query.T) * kept.scales[:, None]
             firsts = (np.cumsum(lengths) - lengths)[filled]
             best = np.maximum.reduceat(cosines, firsts, axis=0)
             result[filled] = best @ (weights / weights.sum())
         return result
 
 
-def _document_frequencies(ids: Offsets, ends: Offsets) -> dict[int, int]:
-    """In how many chunks each token stands."""
-    chunk_of_token = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-    # A pair as one number: ten times as quick as rows of two.
-    pairs = np.unique(ids.astype(np.int64) << 32 | chunk_of_token)
-    found, counts = np.unique(pairs >> 32, return_counts=True)
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
-
-
-def quantize(vectors: Matrix) -> tuple[Codes, Matrix]:
-    """Rows as int8 with one scale each: vectors ≈ codes × scales."""
-    scales = np.abs(vectors).max(axis=1, initial=0.0) / 127
-    safe = np.where(scales > 0, scales, 1.0)[:, None]
-    return np.rint(vectors / safe).astype(np.int8), scales.astype(np.float32)
-
-
-def dequantize(codes: Codes, scales: Matrix) -> Matrix:
-    """The rows again, float32."""
-    rows: Matrix = codes.astype(np.float32) * scales[:, None]
-    return rows
+def _counted(frequencies: Offsets, records: Records, by: int) -> Offsets:
+    """The frequencies with one chunk's tokens more (`by` = 1) or less (−1)."""
+    ids = np.unique(TokenCodes.of(records).ids)
+    missing = int(ids.max(initial=-1)) + 1 - len(frequencies)
+    if missing > 0:
+        frequencies = np.concatenate([frequencies, np.zeros(missing, np.int32)])
+    frequencies[ids] += by
+    return frequencies

@@ -12,17 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rag.protocols import Matrix, Offsets, TermIndex
+from rag.protocols import NEW, Matrix, Offsets, OldRows, TermIndex
 
 K1 = 1.2
 B = 0.75
 """Robertson & Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond (2009), §3.2."""
-SUMMED_POSTINGS = 500_000
-"""Up to so many (term, chunk) pairs of a question are summed for every chunk: a few milliseconds.
-Past that the commonest terms, which tell least, are looked up for the best chunks alone."""
-LOOKED_UP_CHUNKS = 2_000
 FOUND_CHUNKS = 1_000
-EDGE_SAMPLE = 50_000
 MOST_COUNTED = 65_535
 Counts = npt.NDArray[np.uint16]
 
@@ -58,17 +53,14 @@ class BM25Index:
             size += 1
         return cls(*postings.sorted(), size)
 
-    def renewed(
-        self, old_rows: Sequence[int | None], texts_terms: Iterable[Sequence[str]]
-    ) -> BM25Index:
+    def renewed(self, old_rows: OldRows, texts_terms: Iterable[Sequence[str]]) -> BM25Index:
         """An index whose row i stands for row old_rows[i] of this one, the same as were it built.
 
-        Where that is None it stands for the next list of terms; no old row may be named twice.
+        Where that is NEW it stands for the next list of terms.
         """
         postings, texts = _Postings(), iter(texts_terms)
-        for row, old_row in enumerate(old_rows):
-            if old_row is None:
-                postings.add(row, next(texts))
+        for row in np.flatnonzero(old_rows == NEW).tolist():
+            postings.add(row, next(texts))
         postings.take_over(self, old_rows)
         return BM25Index(*postings.sorted(), len(old_rows))
 
@@ -117,8 +109,6 @@ class BM25Index:
     def scores(self, query: Mapping[str, float], tags: Sequence[str] = ()) -> Matrix:
         """BM25 of every chunk, shape (size,), for query terms with their weights.
 
-        Of a question with more than `SUMMED_POSTINGS` pairs the commonest terms count only for the
-        `LOOKED_UP_CHUNKS` best chunks by the others; the rest get a little less than their score.
         Another index gives the `FOUND_CHUNKS` best, and the rest get nothing.
         """
         if self._best is not None:
@@ -127,30 +117,15 @@ class BM25Index:
             best = np.zeros(self.size, dtype=np.float32)
             best[rows] = values
             return best
-        found = [(*self.span(term), weight) for term, weight in query.items() if term in self.terms]
-        found.sort(key=lambda span: span[1] - span[0])
-        sizes = np.cumsum([end - start for start, end, _ in found])
-        summed = max(int(np.searchsorted(sizes, SUMMED_POSTINGS, side="right")), 1)
-        scores = self._sum(found[:summed])
-        if len(found) > summed:
-            self._look_up(found[summed:], scores)
+        scores = np.zeros(self.size, dtype=np.float32)
+        for term, weight in query.items():
+            start, end = self.span(term)
+            own = self.weights[start:end]
+            # In place: three times as quick as np.bincount over the terms put together.
+            np.add.at(
+                scores, self.rows[start:end], own if weight == 1 else np.float32(weight) * own
+            )
         return scores
-
-    def _sum(self, found: Sequence[tuple[int, int, float]]) -> Matrix:
-        if not found:
-            return np.zeros(self.size, dtype=np.float32)
-        rows = np.concatenate([self.rows[start:end] for start, end, _ in found])
-        weights = np.concatenate([weight * self.weights[start:end] for start, end, weight in found])
-        return np.bincount(rows, weights, self.size).astype(np.float32)
-
-    def _look_up(self, found: Sequence[tuple[int, int, float]], scores: Matrix) -> None:
-        """Adds what these terms give to the best chunks so far."""
-        best = np.flatnonzero(scores >= _nearly_best(scores, LOOKED_UP_CHUNKS)).astype(np.int32)
-        for start, end, weight in found:
-            positions = start + np.searchsorted(self.rows[start:end], best)
-            positions[positions == end] = start  # past the last chunk: any that is not the chunk
-            there = self.rows[positions] == best
-            scores[best[there]] += weight * self.weights[positions[there]]
 
     def coverage(self, query: Iterable[str], row: int) -> float:
         """Share of the question's IDF mass whose terms stand in one chunk, 0–1."""
@@ -163,15 +138,6 @@ class BM25Index:
             if position < end and self.rows[position] == row:
                 found += weight
         return found / total if total else 0.0
-
-
-def _nearly_best(scores: Matrix, count: int) -> float:
-    """A score above 0 that about `count` reach, told from every n-th: far cheaper than sorting."""
-    step = max(1, len(scores) // EDGE_SAMPLE)
-    some = scores[::step]
-    place = min(max(count // step, 1), len(some))
-    edge = float(np.partition(some, len(some) - place)[len(some) - place])
-    return max(edge, float(np.finfo(np.float32).tiny))
 
 
 class _Postings:
@@ -190,12 +156,11 @@ class _Postings:
             self._rows.append(row)
             self._counts.append(min(count, MOST_COUNTED))
 
-    def take_over(self, old: BM25Index, old_rows: Sequence[int | None]) -> None:
+    def take_over(self, old: BM25Index, old_rows: OldRows) -> None:
         """What `old` holds of the rows that are taken from it."""
         row_of_old = np.full(old.size, -1, np.int32)
-        for row, old_row in enumerate(old_rows):
-            if old_row is not None:
-                row_of_old[old_row] = row
+        taken = np.flatnonzero(old_rows != NEW)
+        row_of_old[old_rows[taken]] = taken
         numbers = [self._numbers.setdefault(term, len(self._numbers)) for term in old.terms]
         rows = row_of_old[old.rows]
         kept = rows >= 0
@@ -207,12 +172,13 @@ class _Postings:
     def sorted(self) -> tuple[dict[str, int], npt.NDArray[np.int64], Offsets, Counts]:
         """Terms in order of their text, where each starts, and by term its rows and counts."""
         terms, rows = np.array(self._terms, np.int32), np.array(self._rows, np.int32)
-        used = np.unique(terms).tolist()
+        used = np.flatnonzero(np.bincount(terms, minlength=len(self._numbers))).tolist()
         names = list(self._numbers)
         ordered = sorted(used, key=names.__getitem__)
         place = np.zeros(len(names), np.int64)
         place[ordered] = np.arange(len(ordered))
-        order = np.argsort(place[terms] << 32 | rows)
+        # Stable, for it is also quick where nearly all stands in order: what is taken over does.
+        order = np.argsort(place[terms] << 32 | rows, kind="stable")
         starts = np.zeros(len(ordered) + 1, np.int64)
         np.cumsum(np.bincount(place[terms], minlength=len(ordered)), out=starts[1:])
         counts = np.array(self._counts, np.uint16)

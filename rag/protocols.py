@@ -14,6 +14,10 @@ from rag.types import Hit
 
 Matrix = npt.NDArray[np.float32]
 Offsets = npt.NDArray[np.int32]
+OldRows = npt.NDArray[np.int64]
+"""For each row of a new index the row of an old one whose text is the same, or NEW; no old row
+stands there twice."""
+NEW = -1
 Progress = Callable[[int, int], None]
 """Called with (done, total) while something long goes on."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from rag.chunking import embedding_text, unit_texts
 from rag.dense import DenseIndex
 from rag.embedding_run import Embedded, Report
-from rag.late_interaction import TokenCodes, TokenIndex
+from rag.late_interaction import TokenIndex
 from rag.lexical import BM25Index
-from rag.protocols import TokenVectors
+from rag.protocols import NEW, Matrix, OldRows, TokenVectors
 from rag.snapshot import Snapshot
 from rag.text import bigrams, words
 from rag.types import Chunk
@@ -25,78 +26,87 @@ Legs = tuple[DenseIndex, BM25Index, BM25Index, TokenIndex]
 
 
 def renewed_legs(
-    chunks: Sequence[Chunk], embed: Embed, dims: Dims, old: Snapshot | None, report: Report
+    chunks: Sequence[Chunk],
+    embed: Embed,
+    dims: Dims,
+    old: Snapshot | None,
+    report: Report,
+    scratch: Path | None = None,
 ) -> Legs:
-    """The legs of `chunks`; only what `old` does not hold is embedded and cut into terms."""
+    """The legs of `chunks`; only what `old` does not hold is embedded and cut into terms.
+
+    Token vectors are written into the folder `scratch`, where there is one, as they come.
+    """
     rows = _old_rows(chunks, old)
-    dense, tokens = _embed(chunks, rows, embed, dims, old)
-    texts = [embedding_text(c) for c, row in zip(chunks, rows, strict=True) if row is None]
-    nothing = BM25Index.build([])
-    word_terms = _terms(texts, words, report, 0)
-    bigram_terms = _terms(texts, bigrams, report, 1)
+    new = [chunk for chunk, row in zip(chunks, rows, strict=True) if row == NEW]
+    dense, words_before, bigrams_before, tokens = _legs_of(old, dims)
+    embedded = _EmbeddedChunks(new, embed, dims[0])
+    tokens = tokens.renewed(rows, embedded.tokens_in_order(), scratch)
+    dense = dense.renewed(rows, embedded.vectors, embedded.unit_counts)
+    texts = [embedding_text(chunk) for chunk in new]
     return (
         dense,
-        (old.words if old else nothing).renewed(rows, word_terms),
-        (old.bigrams if old else nothing).renewed(rows, bigram_terms),
+        words_before.renewed(rows, _terms(texts, words, report, 0)),
+        bigrams_before.renewed(rows, _terms(texts, bigrams, report, 1)),
         tokens,
     )
 
 
-def _old_rows(chunks: Sequence[Chunk], old: Snapshot | None) -> list[int | None]:
-    """Row of each chunk in the old snapshot, None for what is new; no row is given twice.
+def _legs_of(old: Snapshot | None, dims: Dims) -> Legs:
+    if old is not None:
+        return old.dense, old.words, old.bigrams, old.tokens
+    dense = DenseIndex.build(np.zeros((0, dims[0]), np.float32), [])
+    return dense, BM25Index.build([]), BM25Index.build([]), TokenIndex.build([], dims[1])
+
+
+def _old_rows(chunks: Sequence[Chunk], old: Snapshot | None) -> OldRows:
+    """Row of each chunk in the old snapshot.
 
     A chunk of an unchanged note is the old one; of the others those are found that read the same.
     """
     if old is None:
-        return [None] * len(chunks)
+        return np.full(len(chunks), NEW)
     place = {id(chunk): row for row, chunk in enumerate(old.chunks)}
-    rows = [place.pop(id(chunk), None) for chunk in chunks]
+    rows = [place.pop(id(chunk), NEW) for chunk in chunks]
     by_text = {_embedded_texts(old.chunks[row]): row for row in place.values()}
-    return [
-        by_text.pop(_embedded_texts(chunk), None) if row is None else row
+    found = [
+        by_text.pop(_embedded_texts(chunk), NEW) if row == NEW else row
         for chunk, row in zip(chunks, rows, strict=True)
     ]
+    return np.array(found, np.int64)
 
 
 def _embedded_texts(chunk: Chunk) -> tuple[str, ...]:
     return embedding_text(chunk), *unit_texts(chunk)
 
 
-def _embed(
-    chunks: Sequence[Chunk],
-    rows: Sequence[int | None],
-    embed: Embed,
-    dims: Dims,
-    old: Snapshot | None,
-) -> tuple[DenseIndex, TokenIndex]:
-    """The two embedded legs; what `old` holds in these `rows` is taken from it.
+class _EmbeddedChunks:
+    """New chunks embedded: their units for the vectors, then each chunk for its token vectors.
 
-    A chunk's units are embedded for their vectors, then the chunk for its token vectors; a chunk
-    that is its own only unit is embedded once, for both.
+    A chunk that is its own only unit is embedded once, for both.
     """
-    new = [_embedded_texts(c) for c, row in zip(chunks, rows, strict=True) if row is None]
-    new_units = [unit for text, *units in new if units != [text] for unit in units]
-    embedded = embed([*new_units, *(text for text, *_ in new)])
-    unit_vectors = iter([vector for vector, _ in itertools.islice(embedded, len(new_units))])
-    fresh = iter(new)
-    vectors = [np.zeros((0, dims[0]), dtype=np.float32)]
 
-    def tokens_in_order() -> Iterator[TokenVectors | TokenCodes]:
-        for row in rows:
-            if row is not None and old is not None:
-                vectors.append(old.dense.units.rows(old.dense.span(row)))
-                yield old.tokens.token_codes(row)
-                continue
-            text, *units = next(fresh)
-            vector, tokens = next(embedded)
-            alone = units == [text]
-            found = [vector] if alone else list(itertools.islice(unit_vectors, len(units)))
-            vectors.append(np.stack(found))
+    def __init__(self, chunks: Sequence[Chunk], embed: Embed, dim: int) -> None:
+        self._texts = [_embedded_texts(chunk) for chunk in chunks]
+        self._embed = embed
+        self.unit_counts = [len(units) for _, *units in self._texts]
+        self.vectors: Matrix = np.empty((sum(self.unit_counts), dim), np.float32)
+        """Of the units in order; filled once `tokens_in_order` has come to its end."""
+
+    def tokens_in_order(self) -> Iterator[TokenVectors]:
+        """Token vectors of each chunk as they come."""
+        alone = [units == [text] for text, *units in self._texts]
+        is_apart = np.repeat(np.logical_not(alone), self.unit_counts)
+        apart = [unit for _, *units in self._texts for unit in units]
+        apart = list(itertools.compress(apart, is_apart))
+        embedded = self._embed([*apart, *(text for text, *_ in self._texts)])
+        for place, (vector, _) in zip(np.flatnonzero(is_apart), embedded, strict=False):
+            self.vectors[place] = vector
+        places = iter(np.flatnonzero(~is_apart))
+        for is_alone, (vector, tokens) in zip(alone, embedded, strict=True):
+            if is_alone:
+                self.vectors[next(places)] = vector
             yield tokens
-
-    token_index = TokenIndex.build(tokens_in_order(), dims[1])
-    counts = [len(own) for own in vectors[1:]]
-    return DenseIndex.build(np.concatenate(vectors), counts), token_index
 
 
 def _terms(

@@ -32,13 +32,13 @@ from rag.snapshot_files import (
     read_chunks,
     read_documents,
     read_tokens,
+    segment_name,
     sha256_of,
     sync,
     write_bm25,
     write_chunks,
     write_documents,
     write_text,
-    write_token_codes,
     write_tokens,
 )
 from rag.snapshot_folders import (
@@ -51,9 +51,10 @@ from rag.snapshot_folders import (
     prune,
 )
 from rag.text import LATIN_WORD
+from rag.token_segments import Segment
 from rag.types import Chunk, Document
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _MANIFEST = "manifest.json"
 
 logger = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ def _open_folder(folder: Path, current: Recipe) -> Snapshot:
     with _reading(folder / "chunks.jsonl") as path:
         chunks = read_chunks(path, documents)
     with _reading(folder / "tokens.npz") as path:
-        tokens, unit_ends = read_tokens(path, folder / "token_codes.npy")
+        tokens, unit_ends = read_tokens(path, checksums)
     with _reading(folder / "dense.faiss") as path:
         dense = DenseIndex(FaissIndex.load(path), unit_ends)
     with _reading(folder / "words.npz") as path:
@@ -205,7 +206,8 @@ def write_snapshot(index: Path, snapshot: Snapshot, stand_by: str = "") -> Snaps
         files = _writers(snapshot)
         for name, write in files.items():
             write(aside / name)
-        checksums = {name: sha256_of(aside / name) for name in files}
+        known = {name: segment.checksum for name, segment in _segments(snapshot).items()}
+        checksums = {name: known.get(name) or sha256_of(aside / name) for name in files}
         manifest = replace(snapshot.manifest, checksums=checksums)
         write_text(aside / _MANIFEST, json.dumps(asdict(manifest), ensure_ascii=False, indent=2))
         for path in [*aside.iterdir(), aside]:
@@ -220,7 +222,8 @@ def write_snapshot(index: Path, snapshot: Snapshot, stand_by: str = "") -> Snaps
             "free some space or name another folder with --index DIR. The old index still stands"
         ) from error
     prune(index, keep={manifest.snapshot_id, before})
-    return replace(snapshot, manifest=manifest)
+    tokens = snapshot.tokens.saved_in([target / name for name in _segments(snapshot)])
+    return replace(snapshot, manifest=manifest, tokens=tokens)
 
 
 def _writers(snapshot: Snapshot) -> dict[str, Callable[[Path], None]]:
@@ -230,9 +233,14 @@ def _writers(snapshot: Snapshot) -> dict[str, Callable[[Path], None]]:
         "dense.faiss": snapshot.dense.units.save,
         "words.npz": lambda path: write_bm25(path, snapshot.words),
         "bigrams.npz": lambda path: write_bm25(path, snapshot.bigrams),
-        "token_codes.npy": lambda path: write_token_codes(path, snapshot.tokens),
         "tokens.npz": lambda path: write_tokens(path, snapshot.tokens, snapshot.dense.ends),
+        **{name: segment.save for name, segment in _segments(snapshot).items()},
     }
+
+
+def _segments(snapshot: Snapshot) -> dict[str, Segment]:
+    """Those of the token index, by the names of their files."""
+    return {segment_name(n): segment for n, segment in enumerate(snapshot.tokens.segments)}
 
 
 @contextmanager

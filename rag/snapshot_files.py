@@ -6,25 +6,27 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rag.late_interaction import TokenIndex
+from rag.late_interaction import Places, TokenIndex
 from rag.lexical import BM25Index
 from rag.protocols import Offsets
+from rag.token_segments import Segment
 from rag.types import Chunk, Document
 
-TOKEN_ARRAYS = ("scales", "ids", "starts", "ends")
+DOCUMENT_FIELDS = tuple(field.name for field in fields(Document))
 FROM_DOCUMENT = ("title", "tags", "text")
 """What a chunk's record leaves out, for it stands in the document's."""
+CHUNK_FIELDS = tuple(field.name for field in fields(Chunk) if field.name not in FROM_DOCUMENT)
 
 
 def write_documents(path: Path, documents: Iterable[Document]) -> None:
     """One JSON object a line."""
-    _write_lines(path, map(asdict, documents))
+    _write_lines(path, (_record(document, DOCUMENT_FIELDS) for document in documents))
 
 
 def read_documents(path: Path) -> dict[str, Document]:
@@ -39,10 +41,7 @@ def read_documents(path: Path) -> dict[str, Document]:
 
 def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:
     """One JSON object a line."""
-    records = map(asdict, chunks)
-    _write_lines(
-        path, ({k: v for k, v in record.items() if k not in FROM_DOCUMENT} for record in records)
-    )
+    _write_lines(path, (_record(chunk, CHUNK_FIELDS) for chunk in chunks))
 
 
 def read_chunks(path: Path, documents: Mapping[str, Document]) -> list[Chunk]:
@@ -76,22 +75,30 @@ def read_bm25(path: Path, size: int) -> BM25Index:
         return BM25Index(terms, arrays["starts"], arrays["rows"], arrays["counts"], size)
 
 
+def segment_name(number: int) -> str:
+    """The file of one segment of the token index."""
+    return f"tokens-{number}.bin"
+
+
 def write_tokens(path: Path, tokens: TokenIndex, unit_ends: Offsets) -> None:
-    """All of the token index but its codes, and which units of the vector leg each chunk owns."""
-    np.savez(path, unit_ends=unit_ends, **{name: getattr(tokens, name) for name in TOKEN_ARRAYS})
+    """All of the token index but its segments, and which units of the dense leg each chunk owns."""
+    np.savez(
+        path,
+        unit_ends=unit_ends,
+        dim=tokens.dim,
+        segment_count=len(tokens.segments),
+        frequencies=tokens.frequencies,
+        **{field.name: getattr(tokens.places, field.name) for field in fields(Places)},
+    )
 
 
-def write_token_codes(path: Path, tokens: TokenIndex) -> None:
-    """By far the largest array, in a file that can be mapped into memory."""
-    with path.open("wb") as file:
-        np.save(file, tokens.codes)
-
-
-def read_tokens(path: Path, codes_path: Path) -> tuple[TokenIndex, Offsets]:
-    """What was written; of the codes only those that are looked at come into memory."""
-    codes = np.load(codes_path, mmap_mode="r", allow_pickle=False)
+def read_tokens(path: Path, checksums: Mapping[str, str]) -> tuple[TokenIndex, Offsets]:
+    """What was written, with the segments beside it, whose checksums are these."""
     with np.load(path, allow_pickle=False) as arrays:
-        return TokenIndex(codes, *(arrays[name] for name in TOKEN_ARRAYS)), arrays["unit_ends"]
+        dim, names = int(arrays["dim"]), map(segment_name, range(int(arrays["segment_count"])))
+        segments = [Segment.open(path.with_name(name), dim, checksums[name]) for name in names]
+        places = Places(**{field.name: arrays[field.name] for field in fields(Places)})
+        return TokenIndex(dim, segments, places, arrays["frequencies"]), arrays["unit_ends"]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -114,10 +121,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _record(value: Document | Chunk, names: Sequence[str]) -> dict[str, Any]:
+    """Some of its fields, as they are: `asdict` would copy every one of them."""
+    return {name: getattr(value, name) for name in names}
+
+
 def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    encode = json.JSONEncoder(ensure_ascii=False).encode
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
         for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.write(encode(record) + "\n")
 
 
 def _read_lines(path: Path) -> Sequence[dict[str, Any]]:

@@ -93,7 +93,7 @@ def sections_of(hit: Hit, sections: Sequence[Section]) -> list[Section]:
 def units_of(snapshot: Snapshot, hit: Hit, sections: Sequence[Section]) -> list[Unit]:
     """The hit's units in order; headings are none. `sections` are those the hit lies in."""
     chunk = hit.chunk
-    starts = snapshot.tokens.starts[snapshot.tokens.span(snapshot.row_of[chunk.chunk_id])]
+    starts = snapshot.tokens.starts(snapshot.row_of[chunk.chunk_id])
     body_start = len(chunk.breadcrumb) + 1
     blocks = [block for section in sections for block in section.blocks]
     parts = [chunk.title, *chunk.headings, *(part for s in sections for part in s.headings)]

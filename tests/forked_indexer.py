@@ -14,7 +14,7 @@ from typing import NoReturn
 from rag.cli import main
 from rag.config import Settings
 
-STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
+STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "shutil.rmtree"}
 """Audit events, see https://docs.python.org/3/library/audit_events.html."""
 
 

@@ -22,7 +22,7 @@ from rag.snapshot import Snapshot, write_snapshot
 from tests.fakes import NOTES, BigramEmbedder, make_settings, silent
 
 NEW_NOTE = {"新しい.md": "## 新しい節\n\nあとから加えた文である。\n"}
-STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
+STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "shutil.rmtree"}
 """Audit events, see https://docs.python.org/3/library/audit_events.html."""
 
 

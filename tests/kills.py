@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rag import embedding, embedding_run
+from rag import embedding, embedding_run, token_segments
 from rag.aliases import Aliases
 from rag.config import DEFAULT_EMBEDDER, Settings
 from rag.embedding import open_embedder
@@ -261,6 +261,7 @@ def main() -> None:
     options = parser.parse_args()
     embedding.EMBEDDERS = {**embedding.EMBEDDERS, "bigram": lambda name, progress: BigramEmbedder()}
     embedding_run.SLICE = 8  # so that interrupted runs leave something behind
+    token_segments.SHARED_BYTES = 4_000  # so that snapshots share files, as large ones do
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(Path(folder), options.seed, options.real)
         began = time.monotonic()

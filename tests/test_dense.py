@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag import dense
 from rag.dense import DenseIndex, FaissIndex
-from rag.protocols import Matrix
+from rag.protocols import NEW, Matrix
 
 
 def unit_rows(count: int, dim: int = 16, seed: int = 7) -> Matrix:
@@ -112,3 +114,33 @@ def test_a_large_index_built_of_its_own_vectors_is_the_same(
 def test_an_index_of_nothing_scores_nothing() -> None:
     index = DenseIndex.build(np.zeros((0, 4), np.float32), [])
     assert index.scores(np.ones(4, np.float32)).shape == (0,)
+
+
+@given(
+    counts=st.lists(st.integers(1, 3), max_size=6),
+    newer=st.lists(st.integers(0, 8) | st.none(), max_size=8),
+)
+def test_a_renewed_index_is_the_one_built_anew(counts: list[int], newer: list[int | None]) -> None:
+    """`newer` holds a row of the old index, each once, or None for a new chunk of two units."""
+    rows = [row if row is not None and row < len(counts) else NEW for row in newer]
+    rows = [NEW if row in rows[:at] else row for at, row in enumerate(rows)]
+    old, new = unit_rows(sum(counts)), unit_rows(2 * rows.count(NEW), seed=8)
+    own = np.split(old, np.cumsum(counts)[:-1]) if counts else []
+    fresh = iter(np.split(new, max(rows.count(NEW), 1)))
+    units = [next(fresh) if row == NEW else own[row] for row in rows]
+    built = DenseIndex.build(np.concatenate([old[:0], *units]), list(map(len, units)))
+    index = DenseIndex.build(old, counts)
+    renewed = index.renewed(np.array(rows, np.int64), new, [2] * rows.count(NEW))
+    np.testing.assert_array_equal(renewed.units.vectors(), built.units.vectors())
+    np.testing.assert_array_equal(renewed.ends, built.ends)
+
+
+def test_a_large_index_is_renewed_without_losing_a_bit(large: tuple[DenseIndex, Matrix]) -> None:
+    index, _ = large
+    rows = np.array([*range(10, 200), NEW, *range(5)], np.int64)
+    new = unit_rows(4, dim=64, seed=10)
+    vectors = index.renewed(rows, new, [4]).units.vectors()
+    kept = index.units.vectors()
+    np.testing.assert_array_equal(vectors[:570], kept[30:])
+    np.testing.assert_allclose(vectors[570:574], new, atol=1e-3)
+    np.testing.assert_array_equal(vectors[574:], kept[:15])

@@ -8,6 +8,7 @@ import pytest
 
 from rag.assistant import Assistant
 from rag.doctor import Finding, check_legs, diagnose
+from rag.late_interaction import TokenIndex
 from rag.lexical import BM25Index
 from rag.retrieval import LEGS, Retriever
 from tests.fakes import BigramEmbedder, install_fake_embedder, make_settings
@@ -75,7 +76,11 @@ def kill_leg(assistant: Assistant, leg: str) -> Assistant:
     snapshot = assistant.snapshot
     tokens, units = snapshot.tokens, snapshot.dense.units.vectors()
     if leg == "late":
-        tokens.codes[:] = 0
+        dead_tokens = [
+            replace(tokens.tokens(row), vectors=0 * tokens.tokens(row).vectors)
+            for row in range(tokens.size)
+        ]
+        snapshot = replace(snapshot, tokens=TokenIndex.build(dead_tokens, tokens.dim))
     elif leg == "dense":
         dead = type(snapshot.dense.units).build(np.zeros_like(units))
         snapshot = replace(snapshot, dense=type(snapshot.dense)(dead, snapshot.dense.ends))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
-from rag import embedding_run
+from rag import embedding_run, token_segments
 from rag.aliases import Aliases
 from rag.config import Settings
 from rag.errors import EmptyCorpusError, IndexCorruptError, IndexMissingError
@@ -195,9 +195,11 @@ def contents_of(snapshot: Snapshot) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shared_bytes", [token_segments.SHARED_BYTES, 1], ids=["small", "large"])
 def test_the_index_is_always_one_of_the_states_it_may_be_in(
-    monkeypatch: pytest.MonkeyPatch,
+    shared_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(token_segments, "SHARED_BYTES", shared_bytes)
     monkeypatch.setattr(embedding_run, "SLICE", 3)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # slow, and of no use against an exception
     run_machine(

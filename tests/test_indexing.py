@@ -10,11 +10,11 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from rag import embedding_run, indexing
+from rag import embedding_run, indexing, token_segments
 from rag.aliases import Aliases
 from rag.chunking import embedding_text, unit_texts
 from rag.config import Settings
-from rag.embedding_run import FRAME_CHARS
+from rag.embedding_run import FRAME_CHARS, SCRATCH, EmbeddingStore
 from rag.errors import EmptyCorpusError, IndexCorruptError, IndexMismatchError, IndexWriteError
 from rag.indexing import (
     PARTIAL,
@@ -24,10 +24,11 @@ from rag.indexing import (
     limits_of,
     recipe_of,
 )
-from rag.loading import make_document
+from rag.loading import load_corpus, make_document
 from rag.protocols import Matrix, Progress, TokenVectors
 from rag.retrieval import Retriever
 from rag.snapshot import Snapshot
+from rag.token_segments import TokenCodes
 from rag.types import Document
 from tests.fakes import NOTES, BigramEmbedder, make_settings, silent
 from tests.test_snapshot import assert_same_contents, folder_of
@@ -223,8 +224,10 @@ def test_an_interrupted_run_is_taken_up_where_it_stopped(
     snapshot, after = refresh(settings)
     assert before + after == embedded
     assert_same_notes(snapshot, whole)
-    assert np.allclose(snapshot.tokens.scales, whole.tokens.scales, rtol=1e-6)
-    assert np.array_equal(snapshot.tokens.codes, whole.tokens.codes)
+    for row in range(whole.tokens.size):
+        found, expected = (TokenCodes.of(s.tokens.records(row)) for s in (snapshot, whole))
+        assert np.allclose(found.scales, expected.scales, rtol=1e-6)
+        assert np.array_equal(found.codes, expected.codes)
     assert not (settings.index / PARTIAL).exists()
 
 
@@ -402,3 +405,48 @@ def test_rows_of_all_legs_stand_for_the_same_chunks(tmp_path: Path) -> None:
         np.testing.assert_array_equal(snapshot.tokens.tokens(row).ids, tokens[0].ids)
         own = snapshot.dense.units.vectors()[snapshot.dense.span(row)]
         np.testing.assert_allclose(own, vectors[1:], atol=1e-6)
+
+
+def test_a_large_index_shares_its_token_vectors_with_the_one_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_segments, "SHARED_BYTES", 1)
+    settings = make_settings(tmp_path)
+    first, _ = fresh_snapshot(settings, BigramEmbedder(), silent)
+    inode = (folder_of(settings.index) / "tokens-0.bin").stat().st_ino
+    known = first
+    for number in range(3):
+        write(settings, f"{number}.md", f"# 題{number}\n\nあとから加えた{number}番目の文。\n")
+        known, _ = fresh_snapshot(settings, BigramEmbedder(), silent, known=known)
+        files = sorted(folder_of(settings.index).glob("tokens-*.bin"))
+        assert files[0].stat().st_ino == inode
+        assert len(files) == number + 2
+    assert not (settings.index / PARTIAL).exists()
+    assert not (settings.index / "snapshots" / first.manifest.snapshot_id).exists()
+    again, _ = refresh(settings)
+    documents = load_corpus(settings.corpus, settings.max_note_bytes).documents
+    anew = build_snapshot(documents, settings, BigramEmbedder(), silent)
+    for snapshot in (known, again):
+        assert_same_contents(snapshot, anew)
+
+
+def test_what_a_killed_run_left_of_token_vectors_is_removed(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    left = settings.index / PARTIAL / SCRATCH / "tokens-left.bin"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    EmbeddingStore(settings.index / PARTIAL, "fingerprint")
+    assert not left.exists()
+
+
+def test_token_vectors_that_cannot_be_written_are_told_and_the_old_index_stands(
+    tmp_path: Path,
+) -> None:
+    settings = make_settings(tmp_path)
+    before, _ = refresh(settings)
+    write(settings, "more.md", "# 題\n\n増えた文。\n")
+    (settings.index / PARTIAL).write_text("a file where the folder should be", encoding="utf-8")
+    with pytest.raises(IndexWriteError, match="token vectors could not be written"):
+        refresh(settings)
+    (settings.corpus / "more.md").unlink()
+    assert refresh(settings)[0].manifest == before.manifest

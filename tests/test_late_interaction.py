@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.late_interaction import TokenIndex, dequantize, quantize
-from rag.protocols import Matrix, TokenVectors
+from rag import token_segments
+from rag.late_interaction import TokenIndex
+from rag.protocols import NEW, Matrix, TokenVectors
+from rag.token_segments import dequantize, quantize
 
 DIM = 8
 
@@ -113,3 +115,50 @@ def test_a_question_without_tokens_and_an_index_without_chunks_score_nothing() -
     assert index.scores(nothing, np.zeros(0, np.float32), [0]).tolist() == [0.0]
     empty = TokenIndex.build([], DIM)
     assert empty.scores(unit_rows(1, 1), np.ones(1, np.float32), []).shape == (0,)
+
+
+@given(
+    lengths=st.lists(st.integers(0, 6), max_size=6),
+    newer=st.lists(st.integers(0, 8) | st.none(), max_size=8),
+    again=st.permutations(range(8)),
+    shared_bytes=st.sampled_from([0, 60, 10_000]),
+)
+def test_a_renewed_index_is_the_one_built_anew(
+    lengths: list[int], newer: list[int | None], again: list[int], shared_bytes: int
+) -> None:
+    """`newer` holds a row of the old index, each once, or None; then some are left out again."""
+    old = [make_tokens(range(length), seed) for seed, length in enumerate(lengths)]
+    rows = [row if row is not None and row < len(old) else NEW for row in newer]
+    rows = [NEW if row in rows[:at] else row for at, row in enumerate(rows)]
+    new = [make_tokens([3, 40 + at], 50 + at) for at in range(rows.count(NEW))]
+    fresh = iter(new)
+    chunks = [next(fresh) if row == NEW else old[row] for row in rows]
+    later = [row for row in again if row < len(rows)][:3]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(token_segments, "SHARED_BYTES", shared_bytes)
+        renewed = TokenIndex.build(old, DIM).renewed(np.array(rows, np.int64), new)
+        fewer = renewed.renewed(np.array(later, np.int64), [])
+    assert_same_tokens(renewed, TokenIndex.build(chunks, DIM))
+    assert_same_tokens(fewer, TokenIndex.build([chunks[row] for row in later], DIM))
+
+
+def assert_same_tokens(first: TokenIndex, second: TokenIndex) -> None:
+    assert first.size == second.size
+    np.testing.assert_array_equal(first.frequencies, second.frequencies)
+    for row in range(first.size):
+        np.testing.assert_array_equal(first.records(row), second.records(row))
+
+
+def test_what_is_needed_of_a_large_segment_is_not_written_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(token_segments, "SHARED_BYTES", 4 * (DIM + 12))
+    index = TokenIndex.build([make_tokens([1, 2], seed) for seed in range(4)], DIM)
+    (large,) = index.segments
+    more = index.renewed(np.array([0, NEW, 2, 3], np.int64), [make_tokens([9], 9)])
+    assert more.segments[0] is large
+    assert [len(segment.records) for segment in more.segments] == [8, 1]
+    small_ones_together = more.renewed(np.array([0, 1, 2, NEW], np.int64), [make_tokens([8], 8)])
+    assert [len(s.records) for s in small_ones_together.segments] == [8, 2]
+    half_gone = small_ones_together.renewed(np.array([0, 1], np.int64), [])
+    assert [len(segment.records) for segment in half_gone.segments] == [3]

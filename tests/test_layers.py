@@ -31,6 +31,7 @@ ORDER = (
     "embedding",
     "dense",
     "lexical",
+    "token_segments",
     "late_interaction",
     "snapshot_files",
     "snapshot_folders",
