@@ -13,6 +13,14 @@ import numpy.typing as npt
 from rag.aliases import Aliases
 from rag.answerability import answerability_signals, answerable_probability
 from rag.errors import QuestionError
+from rag.followup import (
+    BothWays,
+    Leaning,
+    belongs_to_context,
+    context_of,
+    leaning_of,
+    subject_words,
+)
 from rag.fusion import fuse, min_max, top_rows
 from rag.names import unknown_names
 from rag.protocols import Embedder, Matrix, TokenVectors
@@ -22,6 +30,8 @@ from rag.types import Hit, SearchResult
 
 LEGS = ("dense", "words", "bigrams", "late")
 REMEMBERED_QUESTIONS = 256
+ELSEWHERE_CHUNKS = 100
+"""So many chunks tell how well a question's words are met in any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +87,14 @@ class Retriever:
         self.check_question(question)
         if top_k < 1 or not set(legs or LEGS) <= set(LEGS):
             raise ValueError(f"top_k = {top_k} must be 1 or more, legs = {legs} among {LEGS}")
-        query = self._prepare(question, history)
+        before = context_of(history)
+        leaning = leaning_of(question) if before else Leaning.ALONE
+        contexts = [""] if leaning is Leaning.ALONE else ["", before]
+        queries = [self._prepare(question, context) for context in contexts]
         embedded = time.perf_counter()
-        scores = self._score(query, tags)
-        rows = self._rows(tags)
-        ranked = self._rank(query, scores, rows, top_k, frozenset(legs or LEGS))
-        hits = tuple(
-            Hit(self.snapshot.chunks[row], rank, score, signals)
-            for rank, (row, score, signals) in enumerate(ranked, start=1)
-        )
-        signals = (
-            answerability_signals(
-                self.snapshot, query.bigrams, query.tokens, query.unknown_names, hits[0]
-            )
-            if hits
-            else {}
-        )
+        found = [self._find(query, tags, top_k, frozenset(legs or LEGS)) for query in queries]
+        query, hits = self._better_supported(leaning, found)
+        signals = self._signals(query, hits)
         finished = time.perf_counter()
         return SearchResult(
             question=question,
@@ -131,8 +133,32 @@ class Retriever:
                 f"{self.max_question_chars}; shorten it"
             )
 
-    def _prepare(self, question: str, history: Sequence[str]) -> Query:
-        before = next((turn.strip() for turn in reversed(history) if turn.strip()), "")
+    def _better_supported(
+        self, leaning: Leaning, found: Sequence[tuple[Query, tuple[Hit, ...]]]
+    ) -> tuple[Query, tuple[Hit, ...]]:
+        """What was found for the question alone, or, behind it, with its context."""
+        alone, joined = found[0], found[-1]
+        if joined is alone or not alone[1]:
+            return alone
+        own, tokens = alone[0].tokens, self.snapshot.tokens
+        best = [self.snapshot.row_of[hits[0].chunk.chunk_id] for _, hits in found]
+        step = max(1, tokens.size // ELSEWHERE_CHUNKS)
+        rows = [*best, *range(0, tokens.size, step)]
+        met = tokens.scores(own.vectors, tokens.weights(own.ids), rows)
+        searched = BothWays(
+            not any(self._is_known(word) for word in subject_words(alone[0].text)),
+            answerable_probability(self._signals(*alone)),
+            float(met[0]),
+            float(met[1]),
+            met[2:],
+        )
+        return joined if belongs_to_context(leaning, searched) else alone
+
+    def _is_known(self, word: str) -> bool:
+        known = self.snapshot.words.document_frequency(word)
+        return bool(known) or word in self.aliases.words
+
+    def _prepare(self, question: str, before: str) -> Query:
         text = f"{before} {question.strip()}".strip()
         own_words = words(question)
         unknown = unknown_names(own_words, self.snapshot, self.aliases)
@@ -145,6 +171,23 @@ class Retriever:
             _add(bigram_weights, bigrams(name), self.weights.alias)
         vector, tokens = self.embed(text)
         return Query(text, word_weights, bigram_weights, vector, tokens, tuple(unknown))
+
+    def _find(
+        self, query: Query, tags: Sequence[str], top_k: int, legs: Collection[str]
+    ) -> tuple[Query, tuple[Hit, ...]]:
+        ranked = self._rank(query, self._score(query, tags), self._rows(tags), top_k, legs)
+        hits = (
+            Hit(self.snapshot.chunks[row], rank, score, signals)
+            for rank, (row, score, signals) in enumerate(ranked, start=1)
+        )
+        return query, tuple(hits)
+
+    def _signals(self, query: Query, hits: Sequence[Hit]) -> dict[str, float]:
+        if not hits:
+            return {}
+        return answerability_signals(
+            self.snapshot, query.bigrams, query.tokens, query.unknown_names, hits[0]
+        )
 
     def _score(self, query: Query, tags: Sequence[str]) -> dict[str, Matrix]:
         """Each first-stage leg's score of every chunk."""

@@ -44,6 +44,7 @@ ORDER = (
     "reranking",
     "aliases",
     "names",
+    "followup",
     "answerability",
     "retrieval",
     "comparison",

@@ -137,6 +137,20 @@ def test_the_question_itself_outweighs_the_one_before() -> None:
     assert result.question == "鳥の料金は？"
 
 
+def test_a_question_about_something_else_is_searched_alone() -> None:
+    alone = RETRIEVER.search("葉緑体が光でつくるものと水の役目は？")
+    following = RETRIEVER.search("葉緑体が光でつくるものと水の役目は？", history=["馬の料金は？"])
+    assert following.search_question == "葉緑体が光でつくるものと水の役目は？"
+    assert following.hits == alone.hits
+    assert following.answerable == alone.answerable
+
+
+@pytest.mark.parametrize("question", ["富士山は？", "富士山の高さは？"])
+def test_what_no_note_knows_does_not_inherit_the_topic_before(question: str) -> None:
+    following = RETRIEVER.search(question, history=["馬の料金は月に何円か"])
+    assert following.answerable == RETRIEVER.search(question).answerable
+
+
 def test_other_names_of_what_is_asked_for_are_searched_too() -> None:
     retriever = make_retriever({**NOTES, **MORE_NOTES}, [("ペンギン", "鳥")])
     hits = retriever.search("ペンギン", legs={"bigrams"}).hits
