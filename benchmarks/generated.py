@@ -2,10 +2,11 @@
 
 The real chunks are copied as they are, then again and again with every part moved: a vector by
 half the difference of two others, which keeps the spread in every direction; token vectors in the
-same way; the terms keep their chunks' counts, and those that stand in more than 2 % of the chunks
-keep their name, so that their postings grow with the corpus. Rarer terms belong to a subject, each
-with words of its own; the number of subjects grows as the square root of that of the copies, and so
-does the vocabulary (Heaps' law). The notes are copied word for word.
+same way, those of the first `MOVED_CHUNKS`, which all later ones share (late interaction reads 64
+chunks, however many there are); the terms keep their chunks' counts, and those that stand in more
+than 2 % of the chunks keep their name, so that their postings grow with the corpus. Rarer terms
+belong to a subject, each with words of its own; the number of subjects grows as the square root of
+that of the copies, and so does the vocabulary (Heaps' law). The notes are copied word for word.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from rag.token_segments import Codes, SegmentWriter, TokenCodes
 from rag.types import Chunk, Document
 
 COMMON_SHARE = 0.02
+MOVED_CHUNKS = 100_000
 SEED = 20
 
 
@@ -106,14 +108,16 @@ def _tokens(
 ) -> TokenIndex:
     records = np.concatenate([real.records(row) for row in range(real.size)])
     codes = TokenCodes.of(records).codes
-    lengths = np.resize(real.places.lengths, chunk_count)
+    lengths = np.resize(real.places.lengths, min(chunk_count, MOVED_CHUNKS))
     ends, writer = np.cumsum(lengths, dtype=np.int64), SegmentWriter(real.dim, folder)
     for start in range(0, int(ends[-1]), len(records)):
         own = records.copy()
         if start:
             TokenCodes.of(own).codes[:] = _moved_codes(codes, rng)
         writer.append(own[: int(ends[-1]) - start])
-    places = Places(np.zeros(chunk_count, np.int32), ends - lengths, lengths)
+    firsts = np.resize(ends - lengths, chunk_count)
+    lengths = np.resize(lengths, chunk_count)
+    places = Places(np.zeros(chunk_count, np.int32), firsts, lengths)
     copies = -(-chunk_count // real.size)
     return TokenIndex(real.dim, writer.segments(), places, real.frequencies * copies)
 

@@ -165,7 +165,11 @@ def figure(found: list[dict[str, Any]]) -> str:
             "median of a question's legs, ms": {
                 name: points("milliseconds", name, 0) for name in STAGES
             },
-            "MB": {"on disk": disk, "in memory": points("memory_mb")},
+            "MB": {
+                "on disk": disk,
+                "in memory": points("memory_mb"),
+                "most, re-indexing": points("renewal", "peak_memory_mb"),
+            },
             "one changed note, seconds": {
                 "new index": points("renewal", "build_seconds"),
                 "writing it": points("renewal", "write_seconds"),
@@ -188,6 +192,7 @@ def main() -> None:
     settings = load_settings()
     embedder = open_embedder(settings.embedder, lambda done, total: None)
     real, _ = fresh_snapshot(settings, embedder, silent)
+    options.output.mkdir(parents=True, exist_ok=True)
     found = []
     for size in options.sizes:
         scratch = Path(tempfile.mkdtemp(prefix="kotae-growth-"))
@@ -201,8 +206,7 @@ def main() -> None:
             print(json.dumps(found[-1], indent=1), flush=True)  # noqa: T201
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "growth.svg").write_text(figure(found), "utf-8")
+        (options.output / "growth.svg").write_text(figure(found), "utf-8")
 
 
 if __name__ == "__main__":

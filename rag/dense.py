@@ -7,6 +7,7 @@ for it stands in docs/scale.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,12 @@ class FaissIndex:
         """An index of the rows: exact, or past `EXACT_UNITS` with scores exact to 16 bits."""
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         index = _empty_index(len(rows), rows.shape[1])
-        index.train(rows)
-        index.add(rows)
+        faiss.omp_set_num_threads(os.cpu_count() or 1)  # of this thread's work alone
+        try:
+            index.train(rows)
+            index.add(rows)
+        finally:
+            faiss.omp_set_num_threads(1)
         return cls(index)
 
     @classmethod

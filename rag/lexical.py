@@ -17,6 +17,10 @@ from rag.protocols import NEW, Matrix, Offsets, OldRows, TermIndex
 K1 = 1.2
 B = 0.75
 """Robertson & Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond (2009), §3.2."""
+COLUMNS_FROM = 50_000
+"""From so many chunks on, a term that stands in `COMMON_SHARE` of them or more also has a column:
+its weight in every chunk. To add a column costs as much as to add the pairs of an eighth."""
+COMMON_SHARE = 1 / 8
 FOUND_CHUNKS = 1_000
 MOST_COUNTED = 65_535
 Counts = npt.NDArray[np.uint16]
@@ -43,6 +47,7 @@ class BM25Index:
         self.counts = counts
         self.size = size
         self.weights = self._weights()
+        self._columns = self._common_columns() if size >= COLUMNS_FROM else {}
 
     @classmethod
     def build(cls, texts_terms: Iterable[Sequence[str]]) -> BM25Index:
@@ -74,6 +79,15 @@ class BM25Index:
         weights: Matrix = np.repeat(rarities, frequencies)
         weights *= counts * np.float32(K1 + 1) / (counts + norm[self.rows])
         return weights
+
+    def _common_columns(self) -> dict[int, Matrix]:
+        """By the number of each common term its weight in every chunk."""
+        columns: dict[int, Matrix] = {}
+        for number in np.flatnonzero(np.diff(self.starts) >= COMMON_SHARE * self.size).tolist():
+            own = slice(self.starts[number], self.starts[number + 1])
+            columns[number] = np.zeros(self.size, np.float32)
+            columns[number][self.rows[own]] = self.weights[own]
+        return columns
 
     def span(self, term: str) -> tuple[int, int]:
         """(start, end) of a term's chunks in the flat arrays; nothing for an unknown term."""
@@ -119,12 +133,13 @@ class BM25Index:
             return best
         scores = np.zeros(self.size, dtype=np.float32)
         for term, weight in query.items():
-            start, end = self.span(term)
-            own = self.weights[start:end]
-            # In place: three times as quick as np.bincount over the terms put together.
-            np.add.at(
-                scores, self.rows[start:end], own if weight == 1 else np.float32(weight) * own
-            )
+            number = self.terms.get(term, -1)
+            if number in self._columns:
+                scores += _times(weight, self._columns[number])
+            elif number >= 0:
+                own = slice(self.starts[number], self.starts[number + 1])
+                # In place: three times as quick as np.bincount over the terms put together.
+                np.add.at(scores, self.rows[own], _times(weight, self.weights[own]))
         return scores
 
     def coverage(self, query: Iterable[str], row: int) -> float:
@@ -138,6 +153,11 @@ class BM25Index:
             if position < end and self.rows[position] == row:
                 found += weight
         return found / total if total else 0.0
+
+
+def _times(weight: float, weights: Matrix) -> Matrix:
+    """The product; most terms of a question weigh 1, and then nothing is copied."""
+    return weights if weight == 1 else np.float32(weight) * weights
 
 
 class _Postings:

@@ -215,7 +215,11 @@ class Retriever:
         """(row, score, signals), best first."""
         if not len(rows):
             return []
-        among = {name: leg[rows] for name, leg in scores.items() if name in legs}
+        among = {
+            name: leg if len(rows) == len(leg) else leg[rows]  # all of them are never copied
+            for name, leg in scores.items()
+            if name in legs
+        }
         if among:
             weights = {name: getattr(self.weights, name) for name in among}
             first = fuse(among, weights)

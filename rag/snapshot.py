@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -55,6 +56,7 @@ from rag.token_segments import Segment
 from rag.types import Chunk, Document
 
 SCHEMA_VERSION = 3
+CHECKING_THREADS = 2
 _MANIFEST = "manifest.json"
 
 logger = logging.getLogger(__name__)
@@ -172,8 +174,9 @@ def _open_folder(folder: Path, current: Recipe) -> Snapshot:
     check_recipe(manifest.recipe, current)
     with _reading(folder / _MANIFEST):
         checksums = dict(manifest.checksums)
-    for name, checksum in checksums.items():
-        _check_file(folder / name, checksum)
+    with ThreadPoolExecutor(CHECKING_THREADS) as pool:
+        paths = [folder / name for name in checksums]
+        list(pool.map(_check_file, paths, checksums.values()))
     with _reading(folder / "documents.jsonl") as path:
         documents = read_documents(path)
     with _reading(folder / "chunks.jsonl") as path:

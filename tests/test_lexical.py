@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag import lexical
 from rag.lexical import K1, B, BM25Index, idf
 from rag.protocols import NEW
 
@@ -33,6 +34,18 @@ def naive_bm25(texts: Sequence[Sequence[str]], query: Mapping[str, float], row: 
 def test_scores_are_those_of_the_formula(texts: list[list[str]], query: dict[str, float]) -> None:
     expected = [naive_bm25(texts, query, row) for row in range(len(texts))]
     np.testing.assert_allclose(BM25Index.build(texts).scores(query), expected, rtol=1e-4)
+
+
+@given(texts=TEXTS, query=QUERY)
+def test_columns_of_common_terms_change_no_score(
+    texts: list[list[str]], query: dict[str, float]
+) -> None:
+    plain = BM25Index.build(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lexical, "COLUMNS_FROM", 0)
+        patch.setattr(lexical, "COMMON_SHARE", 0.4)  # some of the terms have a column, some not
+        with_columns = BM25Index.build(texts)
+    np.testing.assert_allclose(with_columns.scores(query), plain.scores(query), rtol=1e-6)
 
 
 def test_a_hand_worked_score() -> None:
