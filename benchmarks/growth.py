@@ -200,7 +200,7 @@ def main() -> None:
             write_snapshot(scratch / "index", generated_snapshot(real, size, scratch))
             command = [sys.executable, "-m", "benchmarks.growth", "--measure"]
             done = subprocess.run(
-                [*command, str(scratch / "index")], check=True, capture_output=True, text=True
+                [*command, str(scratch / "index")], check=True, stdout=subprocess.PIPE, text=True
             )
             found.append(json.loads(done.stdout))
             print(json.dumps(found[-1], indent=1), flush=True)  # noqa: T201

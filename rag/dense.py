@@ -8,7 +8,7 @@ for it stands in docs/scale.md.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +25,9 @@ FOUND_UNITS = 1_000
 """Past EXACT_UNITS: how many of the nearest units are found, their scores exact."""
 REFINED = 4
 """How many times FOUND_UNITS are scored exactly after the one-bit comparison."""
+SAMPLED_UNITS = 4_096
+"""How many units tell FAISS where the middle of all is, when an index is renewed."""
+BLOCK_UNITS = 65_536
 SAMPLED_CHUNKS = 512
 """Past EXACT_UNITS: how many chunks are scored however far they are, so that the leg's least score
 stays what it is in a small index: fusion measures by the distance between least and best."""
@@ -47,11 +50,17 @@ class FaissIndex:
     def build(cls, vectors: Matrix) -> FaissIndex:
         """An index of the rows: exact, or past `EXACT_UNITS` with scores exact to 16 bits."""
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
-        index = _empty_index(len(rows), rows.shape[1])
+        return cls.of_blocks(len(rows), rows, [rows])
+
+    @classmethod
+    def of_blocks(cls, size: int, sample: Matrix, blocks: Iterable[Matrix]) -> FaissIndex:
+        """As `build`, of `size` rows that come in blocks; `sample` is like them."""
+        index = _empty_index(size, sample.shape[1])
         faiss.omp_set_num_threads(os.cpu_count() or 1)  # of this thread's work alone
         try:
-            index.train(rows)
-            index.add(rows)
+            index.train(sample)
+            for rows in blocks:
+                index.add(rows)
         finally:
             faiss.omp_set_num_threads(1)
         return cls(index)
@@ -75,9 +84,15 @@ class FaissIndex:
         """All rows again, shape (size, dim)."""
         return self.rows(slice(0, self.size))
 
-    def rows(self, span: slice, into: Matrix | None = None) -> Matrix:
-        """Some rows again, shape (length of the span, dim), and in `into` where that is given."""
-        rows: Matrix = self._stored.reconstruct_n(span.start, span.stop - span.start, into)
+    def rows(self, span: slice) -> Matrix:
+        """Some rows again, shape (length of the span, dim)."""
+        rows: Matrix = self._stored.reconstruct_n(span.start, span.stop - span.start)
+        return rows
+
+    def sample(self) -> Matrix:
+        """`SAMPLED_UNITS` rows, evenly spread, or all."""
+        chosen = np.linspace(0, self.size - 1, min(SAMPLED_UNITS, self.size)).astype(np.int64)
+        rows: Matrix = self._stored.reconstruct_batch(chosen)
         return rows
 
     def search(
@@ -153,16 +168,23 @@ class DenseIndex:
         counts = np.zeros(len(old_rows), np.int64)
         counts[new] = unit_counts
         counts[~new] = np.diff(self.ends, prepend=0)[old_rows[~new]]
-        ends = np.cumsum(counts)
-        found = np.empty((int(counts.sum()), vectors.shape[1]), np.float32)
+        sample = np.concatenate([self.units.sample(), vectors])
+        blocks = self._blocks(old_rows, vectors, counts)
+        units = FaissIndex.of_blocks(int(counts.sum()), sample, blocks)
+        return DenseIndex(units, np.cumsum(counts, dtype=np.int32))
+
+    def _blocks(
+        self, old_rows: OldRows, vectors: Matrix, counts: npt.NDArray[np.int64]
+    ) -> Iterator[Matrix]:
+        """The units of `renewed`, never many of the old ones at a time."""
         for first, last in _runs(old_rows):
-            own = found[ends[first] - counts[first] : ends[last]]
-            if new[first]:
-                own[:], vectors = vectors[: len(own)], vectors[len(own) :]
-            else:
-                start, stop = self.span(old_rows[first]).start, self.span(old_rows[last]).stop
-                self.units.rows(slice(start, stop), own)
-        return DenseIndex(FaissIndex.build(found), ends.astype(np.int32))
+            if old_rows[first] == NEW:
+                own, vectors = np.split(vectors, [counts[first : last + 1].sum()])
+                yield own
+                continue
+            start, stop = self.span(old_rows[first]).start, self.span(old_rows[last]).stop
+            for at in range(start, stop, BLOCK_UNITS):
+                yield self.units.rows(slice(at, min(at + BLOCK_UNITS, stop)))
 
     def span(self, row: int | np.int64) -> slice:
         """Which units belong to one chunk."""

@@ -197,10 +197,13 @@ class _Postings:
         ordered = sorted(used, key=names.__getitem__)
         place = np.zeros(len(names), np.int64)
         place[ordered] = np.arange(len(ordered))
-        # Stable, for it is also quick where nearly all stands in order: what is taken over does.
-        order = np.argsort(place[terms] << 32 | rows, kind="stable")
+        keys = place[terms]
         starts = np.zeros(len(ordered) + 1, np.int64)
-        np.cumsum(np.bincount(place[terms], minlength=len(ordered)), out=starts[1:])
+        np.cumsum(np.bincount(keys, minlength=len(ordered)), out=starts[1:])
+        keys <<= 32
+        keys |= rows
+        # Stable, for it is also quick where nearly all stands in order: what is taken over does.
+        order = np.argsort(keys, kind="stable")
         counts = np.array(self._counts, np.uint16)
         numbered = {names[number]: n for n, number in enumerate(ordered)}
         return numbered, starts, rows[order], counts[order]
