@@ -114,6 +114,7 @@ def _terms(
 ) -> Iterator[list[str]]:
     """Terms of each text; progress counts both lexical legs, this the one in that place."""
     for number, text in enumerate(texts, start=1):
-        yield terms_of(text)
+        terms = terms_of(text)
         if number % 64 == 0 or number == len(texts):
             report("terms", place * len(texts) + number, 2 * len(texts))
+        yield terms

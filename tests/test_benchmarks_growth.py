@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmarks import growth
+from benchmarks import growth, indexing_memory
 from benchmarks.generated import generated_postings, generated_snapshot
+from rag import embedding_run
 from rag.assistant import silent
 from rag.config import Settings
 from rag.indexing import build_snapshot, fresh_snapshot
@@ -70,3 +71,19 @@ def test_a_size_is_measured_and_drawn(
     assert [row["chunks"] for row in found] == [len(real.chunks), 5 * len(real.chunks)]
     assert min(found[1]["recall"].values()) > 0.9  # an exact index finds all, but for equal scores
     ElementTree.fromstring(growth.figure(found))
+
+
+def test_a_first_indexing_is_told_stage_by_stage(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = install_fake_embedder(monkeypatch)
+    monkeypatch.setattr(embedding_run, "SLICE", 8)
+    indexing_memory.main(["--corpus", str(settings.corpus), "--chunks", "40"])
+    told = capsys.readouterr().out
+    assert "40 chunks, from nothing" in told  # ten copies of four
+    assert "41 chunks, one note changed" in told
+    stages = [line.split() for line in told.splitlines() if line.endswith("MB")]
+    first = [stage for stage, *_ in stages][: len(stages) // 2 + 1]
+    assert {"reading", "chunking", "embedding", "terms", "writing"} <= set(first)
+    assert all(float(peak) > 1 for *_, peak, _ in stages)
+    assert len(fake.passages) < 40  # the vectors of the first slices are given again
