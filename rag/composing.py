@@ -18,13 +18,14 @@ from rag.answerability import load_parameters
 from rag.citations import cite_span
 from rag.comparison import compared_subjects, names_subject
 from rag.config import Settings
+from rag.definition import defined_subject, defines_subject
 from rag.drafts import is_refusal, split_drafts
 from rag.errors import GeneratorError
 from rag.extraction import EXTRACTIVE, Asked, extract_units, statement_text
 from rag.generation import Generators
 from rag.guarding import MAX_THREADS, guard
 from rag.retrieval import Retriever
-from rag.text import bigrams
+from rag.text import bigrams, words
 from rag.types import Answer, SearchResult, Section, Statement
 from rag.verification import Verified, Verifier
 
@@ -128,11 +129,13 @@ class Composer:
         vector, tokens = self.retriever.embed(question)
         names = aliases.expansions(question)
         terms = [*bigrams(question), *(term for name in names for term in bigrams(name))]
+        compared = compared_subjects(result.question)
         sides = tuple(
-            partial(names_subject, subject=subject, aliases=aliases)
-            for subject in compared_subjects(result.question)
+            partial(names_subject, subject=subject, aliases=aliases) for subject in compared
         )
-        return Asked(vector, tokens, frozenset(terms), sides)
+        subjects = compared or (defined_subject(result.question),)
+        defines = partial(defines_subject, subjects=subjects, aliases=aliases)
+        return Asked(vector, tokens, frozenset(terms), frozenset(words(question)), defines, sides)
 
     def _sections_of(self, result: SearchResult) -> list[Section]:
         doc_ids = dict.fromkeys(hit.chunk.doc_id for hit in result.hits)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,15 +38,14 @@ QUEUE = """# キュー
 
 def take_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much worse than the best a unit is, it is taken."""
-    monkeypatch.setattr(extraction, "MAX_GAP", 9.0)
-    monkeypatch.setattr(extraction, "CLEAR_GAP", 9.0)
+    monkeypatch.setattr(extraction, "GAPS", (9.0,) * 4)
 
 
 def asked(question: str, *sides: str) -> Asked:
     """The question made ready, a comparison of `sides`."""
     vectors, tokens = BigramEmbedder().embed_queries([question])
     names = tuple(partial(names_subject, subject=side, aliases=Aliases.of([])) for side in sides)
-    return Asked(vectors[0], tokens[0], frozenset(bigrams(question)), names)
+    return Asked(vectors[0], tokens[0], frozenset(bigrams(question)), sides=names)
 
 
 def extract(question: str, *texts: str, sides: Sequence[str] = ()) -> list[Unit]:
@@ -230,13 +230,40 @@ def test_the_header_of_a_table_is_no_answer() -> None:
 
 
 def test_both_sides_of_a_comparison_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "MAX_GAP", 0.0)
-    monkeypatch.setattr(extraction, "CLEAR_GAP", 0.0)
+    monkeypatch.setattr(extraction, "GAPS", (0.0,) * 4)
     alone = extract("甲キャッシュは複数で会話だが乙キャッシュは？", TABLE)
     sides = ["甲キャッシュ", "乙キャッシュ"]
     both = extract("甲キャッシュは複数で会話だが乙キャッシュは？", TABLE, sides=sides)
     assert [unit.text.split(" | ")[0] for unit in alone] == ["甲キャッシュ"]
     assert [unit.text.split(" | ")[0] for unit in both] == ["甲キャッシュ", "乙キャッシュ"]
+
+
+def test_a_comparison_takes_nothing_about_other_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_all(monkeypatch)
+    text = "## 比較\n\n甲箱は高い。\n\n丙箱は重い。\n\n乙箱は安い。\n"
+    texts = {unit.text for unit in extract("甲箱と乙箱の違い", text, sides=["甲箱", "乙箱"])}
+    assert texts == {"甲箱は高い。", "乙箱は安い。"}
+
+
+def test_what_defines_the_subject_goes_first() -> None:
+    text = "## 箱\n\n箱の中の箱では箱を数える。\n\n箱は入れ物である。\n"
+    documents = [make_document("0.md", text)]
+    snapshot = build_snapshot(documents, Settings(embedder="bigram"), BigramEmbedder(), silent)
+    hits = Retriever(snapshot, BigramEmbedder(), Aliases.of([])).search("箱とは").hits
+    sections = parse_document(documents[0])
+    asks = replace(asked("箱とは"), defines=lambda text: text.startswith("箱は"))
+    assert extract_units(snapshot, asks, hits, sections)[0].text == "箱は入れ物である。"
+
+
+def test_each_further_statement_has_to_be_closer_to_the_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "## 節\n\n" + "\n\n".join(f"{name}の値段は{name}銭。" for name in "甲乙丙丁") + "\n"
+    question = "甲の値段は甲銭"
+    monkeypatch.setattr(extraction, "GAPS", (9.0, 0.0, 0.0, 0.0))
+    assert len(extract(question, text)) == 2
+    monkeypatch.setattr(extraction, "GAPS", (9.0, 9.0, 0.0, 0.0))
+    assert len(extract(question, text)) == 3
 
 
 def test_steps_stand_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,7 @@ ORDER = (
     "answerability",
     "retrieval",
     "comparison",
+    "definition",
     "citations",
     "units",
     "extraction",
