@@ -31,13 +31,14 @@ BOT_ID = "BBOT"
 TEAM = "T1"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
-    """One call of the Web API."""
+    """One call of the Web API; `ts` names the message that it posted."""
 
     method: str
     arguments: dict[str, Any]
     at: float = field(default_factory=time.monotonic)
+    ts: str = ""
 
 
 class FakeSlack:
@@ -71,6 +72,13 @@ class FakeSlack:
     def posts(self) -> list[dict[str, Any]]:
         return self.calls_of("chat.postMessage")
 
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What was posted as it stands now: an answer on a slow machine is edited in place."""
+        edited = {call["ts"]: call for call in self.calls_of("chat.update")}
+        posted = [call for call in self.calls if call.method == "chat.postMessage"]
+        return [call.arguments | edited.get(call.ts, {}) for call in posted]
+
     async def _answer_call(self, method: str, request: Request) -> Response:
         if request.headers["content-type"].startswith("application/json"):
             arguments = await request.json()
@@ -79,11 +87,13 @@ class FakeSlack:
         token = APP_TOKEN if method == "apps.connections.open" else TOKEN
         if request.headers.get("authorization") != f"Bearer {token}":
             return JSONResponse({"ok": False, "error": "invalid_auth"})
-        self.calls.append(Call(method, arguments))
+        self.calls.append(call := Call(method, arguments))
         if self.failures.get(method):
             status, body, headers = self.failures[method].pop(0)
             return JSONResponse(body, status, headers)
-        return JSONResponse(self._result(method, arguments))
+        result = self._result(method, arguments)
+        call.ts = result.get("ts", "")
+        return JSONResponse(result)
 
     def _result(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if method == "auth.test":

@@ -102,7 +102,7 @@ def settle(client: httpx.Client, bot: SlackBot) -> None:
 
 def answered(client: httpx.Client, slack: FakeSlack, bot: SlackBot) -> list[dict[str, Any]]:
     settle(client, bot)
-    return slack.posts
+    return slack.messages
 
 
 def test_a_mention_is_seen_at_once_and_answered_in_its_thread(

@@ -73,8 +73,8 @@ def test_deliveries_over_a_socket_are_acknowledged_and_answered_once(
         assert sorted(ack["envelope_id"] for ack in slack.acknowledged) == sorted(sent)
 
     asyncio.run(with_bot(settings_for(slack, tmp_path), deliver))
-    texts = {post["channel"]: shown_text(post) for post in slack.posts}
-    assert len(slack.posts) == len(texts) == 2
+    texts = {post["channel"]: shown_text(post) for post in slack.messages}
+    assert len(slack.messages) == len(texts) == 2
     assert "既定で30秒" in texts["C1"]
     assert "葉緑体で光" in texts["D1"]
 
@@ -128,8 +128,8 @@ def test_the_program_answers_from_the_notes_until_it_is_stopped(
     try:
         question = "Lambdaのデプロイに失敗したとき、自動で元に戻すには？"
         slack.send_over_socket(slack.event(text=f"<@{BOT_USER}> {question}"))
-        wait_until(lambda: len(slack.posts) == 1, seconds=120)
-        (post,) = slack.posts
+        wait_until(lambda: len(slack.calls_of("reactions.remove")) == 1, seconds=120)
+        (post,) = slack.messages
         spans = re.findall(
             r"<https://notes\.example/notes/codedeploy\.md\?start=(\d+)&amp;end=(\d+)\|\[1\]>",
             shown_text(post),

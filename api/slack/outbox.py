@@ -84,7 +84,7 @@ class Outbox:
         async with lane.lock:
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 await asyncio.sleep(lane.free_at - time.monotonic())
-                lane.free_at = time.monotonic() + self._seconds_between
+                wait = self._seconds_between
                 try:
                     return await self._client.api_call(method, json=arguments)
                 except (SlackApiError, ClientConnectorError) as error:
@@ -92,7 +92,10 @@ class Outbox:
                     if seconds is None or attempt == MAX_ATTEMPTS:
                         raise
                     logger.warning("%s: again in %s s: %s", method, seconds, error)
-                    lane.free_at = time.monotonic() + seconds
+                    wait = seconds
+                finally:
+                    # Counted from the reply: how long a message was under way is not known here.
+                    lane.free_at = time.monotonic() + wait
         raise RuntimeError("the last attempt returns or raises")
 
     def _lane(self, method: str, channel: str) -> Lane:

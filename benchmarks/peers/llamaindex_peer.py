@@ -36,7 +36,9 @@ class LlamaIndexPeer:
     def index(self, corpus: Path, folder: Path, model: Path) -> int:
         """See Peer."""
         use_model(model)
-        reader = SimpleDirectoryReader(str(corpus), recursive=True, required_exts=[".md"])
+        reader = SimpleDirectoryReader(
+            str(corpus), recursive=True, required_exts=[".md"], exclude_hidden=False
+        )
         documents = reader.load_data()
         for document in documents:
             path = Path(document.metadata["file_path"])

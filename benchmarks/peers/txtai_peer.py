@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 
 from protocol import Passage, serve
 from txtai import Embeddings
@@ -32,10 +33,12 @@ class TxtaiPeer:
         """See Peer."""
         self.embeddings = Embeddings()
         self.embeddings.load(str(folder))
+        self.one_at_a_time = Lock()  # its SQLite cursor is shared: searches at once raise
 
     def search(self, question: str, top_k: int) -> list[Passage]:
         """See Peer."""
-        found = self.embeddings.search(question, top_k)
+        with self.one_at_a_time:
+            found = self.embeddings.search(question, top_k)
         return [(row["id"].partition(NUMBER)[0], row["text"]) for row in found]
 
 
