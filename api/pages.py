@@ -15,6 +15,7 @@ from api.messages import MODEL_NAMES, PAGE_TEXTS, status_and_message
 from api.note_view import view_note
 from api.schemas import line_numbers
 from api.templating import FOLDER, render_page
+from rag.citations import find_again
 from rag.config import Settings
 from rag.errors import RagError
 from rag.types import Document, Section
@@ -37,15 +38,21 @@ def note_page(
     assistant: CurrentAssistant,
     start: Annotated[int, Query(ge=0)] = 0,
     end: Annotated[int, Query(ge=0)] = 0,
+    check: Annotated[str, Query(pattern="^[0-9a-f]{8}$")] | None = None,
 ) -> str:
-    """The note with `text[start:end]` highlighted and scrolled to."""
+    """The note with `text[start:end]` highlighted and scrolled to.
+
+    Where the note has changed since a link with a `check` was made, the same words are looked for.
+    """
     document = assistant.document(doc_id)
+    found = find_again(document.text, start, end, int(check, 16)) if check else (start, end)
     sections = assistant.sections(document.doc_id)
     return render_page(
         "note.html",
         document=document,
         headings=headings_of(document, sections),
-        view=(view := view_note(document, sections, start, end)),
+        view=(view := view_note(document, sections, *(found or (0, 0)))),
+        lost=found is None,
         body=Markup(view.body),  # sanitised by view_note
         page_data={"texts": PAGE_TEXTS},
     )

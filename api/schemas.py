@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StrictBool
 
 from api.rendering import render_statement
-from rag.citations import span_url
+from rag.citations import cite_chunk
 from rag.presenting import answer_text, fallback_notice
 from rag.types import Answer, Chunk, Citation, Document, Hit, SearchResult, Section, Statement
 
@@ -97,18 +98,8 @@ class CitationJson(BaseModel):
     @classmethod
     def of(cls, cited: Citation | Chunk, number: int) -> CitationJson:
         """Of a citation, or of a whole chunk."""
-        return cls(
-            number=number,
-            doc_id=cited.doc_id,
-            title=cited.title,
-            headings=list(cited.headings),
-            quote=cited.quote if isinstance(cited, Citation) else cited.text,
-            start_index=cited.start_index,
-            end_index=cited.end_index,
-            start_line=cited.start_line,
-            end_line=cited.end_line,
-            url=span_url(cited.doc_id, cited.start_index, cited.end_index),
-        )
+        found = cite_chunk(cited, number) if isinstance(cited, Chunk) else cited
+        return cls.model_validate(replace(found, number=number), from_attributes=True)
 
 
 class HitJson(BaseModel):

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from rag.citations import span_url
 from rag.config import Settings
 from rag.errors import GeneratorError, NotFoundError, QuestionError
 from rag.loading import make_document
@@ -244,7 +245,7 @@ def _citation(hit: Hit) -> Citation:
         chunk.end_index,
         chunk.start_line,
         chunk.end_line,
-        f"/notes/{chunk.doc_id}?start={chunk.start_index}&end={chunk.end_index}",
+        span_url(chunk.doc_id, chunk.start_index, chunk.text),
     )
 
 

@@ -14,6 +14,7 @@ from api.messages import PAGE_TEXTS
 from api.pages import headings_of
 from api.rendering import render_statement
 from api.templating import FOLDER
+from rag.citations import span_url
 from rag.config import Settings
 from rag.loading import make_document
 from rag.types import Section
@@ -90,6 +91,22 @@ def test_note_with_a_script_is_shown_without_it(client: TestClient) -> None:
 def test_title_of_a_note_is_shown_once(client: TestClient) -> None:
     assert client.get("/notes/aws/sqs.md").text.count("Amazon SQS</h1>") == 1
     assert '<h1 class="note-title">memo</h1>' in client.get("/notes/memo.txt").text
+
+
+def test_a_link_made_before_the_note_changed_shows_the_same_words(tmp_path: Path) -> None:
+    old, quote = "# 題\n\n上限は15分です。\n", "上限は15分です。"
+    link = span_url("a.md", old.index(quote), quote)
+    for now, marked in (
+        (old, True),
+        (old.replace("# 題", "# 題\n\n前に足した段落。"), True),
+        (old.replace("15分", "30分"), False),
+    ):
+        assistant = FakeAssistant({"a.md": now})
+        with TestClient(create_app(Settings(index=tmp_path), assistant)) as client:
+            note = client.get(link).text
+        assert (f"<mark>{quote}</mark>" in note) is marked
+        assert ("<mark" in note) is marked
+        assert ("引用された言葉は見つかりませんでした" in note) is not marked
 
 
 def test_titles_and_tags_of_notes_are_escaped(tmp_path: Path) -> None:

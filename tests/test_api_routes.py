@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from api import create_app
 from api.messages import MESSAGES, status_and_message
+from rag.citations import span_url
 from rag.config import Settings
 from rag.errors import RagError
 from tests.fake_assistant import FakeAssistant
@@ -43,9 +44,7 @@ def test_search_gives_hits_whose_citation_is_the_hit(
     cited = hit["citation"]
     text = assistant.document(cited["doc_id"]).text
     assert text[cited["start_index"] : cited["end_index"]] == cited["quote"] == hit["text"]
-    assert (
-        cited["url"] == f"/notes/aws/sqs.md?start={cited['start_index']}&end={cited['end_index']}"
-    )
+    assert cited["url"] == span_url("aws/sqs.md", cited["start_index"], hit["text"])
 
 
 def test_tags_and_history_reach_the_library(client: TestClient, assistant: FakeAssistant) -> None:

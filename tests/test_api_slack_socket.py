@@ -131,7 +131,7 @@ def test_the_program_answers_from_the_notes_until_it_is_stopped(
         wait_until(lambda: len(slack.calls_of("reactions.remove")) == 1, seconds=120)
         (post,) = slack.messages
         spans = re.findall(
-            r"<https://notes\.example/notes/codedeploy\.md\?start=(\d+)&amp;end=(\d+)\|\[1\]>",
+            r"<https://notes\.example/notes/codedeploy\.md\?start=(\d+)&amp;end=(\d+)&amp;check=[0-9a-f]{8}\|\[1\]>",
             shown_text(post),
         )
         start, end = map(int, spans[0])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.citations import cite_chunk, cite_span, line_of, span_url
+from rag.citations import checksum_of, cite_chunk, cite_span, find_again, line_of, span_url
 from rag.loading import make_document
 from rag.types import Document
 from tests.fakes import make_chunk, make_hit
@@ -35,7 +35,7 @@ def test_a_citation_is_the_literal_span_with_its_place() -> None:
     assert citation.quote == TEXT[citation.start_index : citation.end_index] == "二つ目の文。\n"
     assert (citation.number, citation.doc_id, citation.headings) == (7, "note.md", ("題", "節"))
     assert (citation.start_line, citation.end_line) == (3, 3)
-    assert citation.url == f"/notes/note.md?start={start}&end={start + 7}"
+    assert citation.url == f"/notes/note.md?start={start}&end={start + 7}&check=e249a039"
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_the_last_line_of_a_citation_is_that_of_its_last_character(line_end: str
 
 @pytest.mark.parametrize("doc_id", ["aws/sqs.md", "生物/光合成.md", "a b?c#d&e%20.md", "\"'<>.md"])
 def test_an_address_leads_back_to_the_note_and_the_span(doc_id: str) -> None:
-    address = urlsplit(span_url(doc_id, 3, 14))
+    address = urlsplit(span_url(doc_id, 3, "二つ目の文。\n、と。"))
     assert unquote(address.path) == f"/notes/{doc_id}"
-    assert parse_qs(address.query) == {"start": ["3"], "end": ["14"]}
-    assert re.fullmatch(r"[\w/.%?=&~-]+", span_url(doc_id, 3, 14), re.ASCII)
+    assert parse_qs(address.query) == {"start": ["3"], "end": ["13"], "check": ["e387c181"]}
+    assert re.fullmatch(r"[\w/.%?=&~-]+", address.geturl(), re.ASCII)
 
 
 def test_a_whole_hit_can_be_cited() -> None:
@@ -89,4 +89,38 @@ def test_a_whole_hit_can_be_cited() -> None:
     assert (citation.number, citation.quote) == (2, chunk.text)
     assert (citation.start_index, citation.end_index) == (9, 9 + len(chunk.text))
     assert (citation.start_line, citation.end_line) == (4, 5)
-    assert citation.url == span_url("note.md", 9, 9 + len(chunk.text))
+    assert citation.url == span_url("note.md", 9, chunk.text)
+
+
+@given(
+    before=st.text(st.characters(), max_size=20),
+    quote=st.text(st.characters(), min_size=2, max_size=20),
+    behind=st.text(st.characters(), max_size=20),
+    added=st.text(st.characters(), max_size=20),
+)
+def test_the_words_of_a_link_are_found_where_the_note_has_them_now(
+    before: str, quote: str, behind: str, added: str
+) -> None:
+    start, end = len(before), len(before) + len(quote)
+    check = checksum_of(quote)
+    assert find_again(before + quote + behind, start, end, check) == (start, end)
+    changed = added + before + quote + behind
+    found = find_again(changed, start, end, check)
+    assert found is not None
+    assert changed[slice(*found)] == quote
+    shorter = (before + behind).replace(quote, "")
+    assert find_again(shorter, start, end, check) is None
+
+
+def test_of_the_same_words_twice_the_nearer_are_meant() -> None:
+    quote = "上限は15分。"
+    old = f"第1節 {quote}第2節 {quote}"
+    new = old.replace("第2節", "第2節 新しい文。")
+    start, place = old.rindex(quote), new.rindex(quote)
+    found = find_again(new, start, start + len(quote), checksum_of(quote))
+    assert found == (place, place + len(quote))
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 0), (3, 1), (0, 99), (50, 60)])
+def test_a_span_that_no_note_of_this_length_has_is_not_found(start: int, end: int) -> None:
+    assert find_again("短いノート。", start, end, checksum_of("短い")) is None

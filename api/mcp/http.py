@@ -127,7 +127,9 @@ def base_url(settings: Settings) -> str:
 
 def page_address(base: str) -> Address:
     """Spans open on the note's page."""
-    return lambda document, start, end: base + span_url(document.doc_id, start, end)
+    return lambda document, start, end: (
+        base + span_url(document.doc_id, start, document.text[start:end])
+    )
 
 
 def _name(settings: Settings) -> str:
