@@ -43,7 +43,9 @@ class Plan:
     patience_seconds: float = 420.0
 
 
-FULL = Plan("full", rounds=5, minutes=38, load_questions=160, squad_questions=500)
+FULL = Plan(
+    "full", rounds=5, minutes=38, load_questions=160, squad_questions=500, patience_seconds=900
+)
 QUICK = Plan("quick", rounds=2, minutes=7, load_questions=64, squad_questions=0, questions=80)
 
 
