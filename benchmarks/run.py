@@ -202,7 +202,7 @@ def say(line: str) -> None:
 def report_paths(mode: str) -> tuple[Path, Path]:
     """Where the page and its picture go: the docs show full runs alone."""
     if mode == FULL.mode:
-        return ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "images" / "benchmarks.svg"
+        return ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.svg"
     return RESULTS / f"{mode}.md", RESULTS / f"{mode}.svg"
 
 
