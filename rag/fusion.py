@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from rag.protocols import Matrix
 
@@ -21,7 +22,8 @@ def min_max(scores: Matrix) -> Matrix:
     spread = scores.max() - low
     if spread <= 0:
         return np.zeros_like(scores)
-    scaled: Matrix = ((scores - low) / spread).astype(np.float32)
+    scaled: Matrix = np.subtract(scores, low, dtype=np.float32)
+    scaled /= spread  # in place: of a million chunks every array costs a millisecond
     return scaled
 
 
@@ -32,15 +34,20 @@ def fuse(legs: Mapping[str, Matrix], weights: Mapping[str, float]) -> Matrix:
         raise ValueError(f"no leg with a weight: legs {sorted(legs)}, weights {dict(weights)}")
     total = np.zeros_like(legs[used[0]])
     for name in used:
-        total += weights[name] * min_max(legs[name])
+        scaled = min_max(legs[name])
+        scaled *= weights[name]
+        total += scaled
     return total
 
 
 def top_rows(scores: Matrix, count: int) -> list[int]:
     """Rows of the `count` (at least one) best scores, best first; the earlier row where equal."""
-    rows = np.arange(len(scores))
-    if count < len(rows):
-        edge = np.partition(scores, len(rows) - count)[len(rows) - count]
-        rows = np.flatnonzero(scores >= edge)
+    rows = np.arange(len(scores)) if count >= len(scores) else _at_least_nth(scores, count)
     order = np.argsort(-scores[rows], kind="stable")[:count]
     return [int(row) for row in rows[order]]
+
+
+def _at_least_nth(scores: Matrix, count: int) -> npt.NDArray[np.int64]:
+    """Rows of the scores that are no less than the `count`-th best."""
+    edge = np.partition(scores, len(scores) - count)[len(scores) - count]
+    return np.flatnonzero(scores >= edge)

@@ -29,6 +29,8 @@ _FRONT_MATTER = re.compile(
 )
 _FIELD = re.compile(r"^([A-Za-z_][\w-]{0,40})[ \t]*:(?:[ \t]+(.*))?$")
 _FIELD_GOES_ON = re.compile(r"^(?:[ \t]+\S|- |#|$)")
+_YAML_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+"""In C where PyYAML was built with libyaml: most of the time of reading notes is front matter."""
 _BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _H1 = re.compile(r"^#[ \t\u3000]+(\S.*)$", re.MULTILINE)
 _FENCED = re.compile(r"^[ \t]*(`{3,}+|~{3,}+)[^\n]*\n.*?^[ \t]*\1[ \t]*$", re.S | re.M)
@@ -145,7 +147,7 @@ def _parse_fields(block: str) -> dict[str, object] | None:
     if max(depths, default=0) > MAX_FRONT_MATTER_DEPTH:
         return _parse_lines(block)
     try:
-        values = yaml.load(block, Loader=yaml.BaseLoader)
+        values = yaml.load(block, Loader=_YAML_LOADER)
     except (yaml.YAMLError, ValueError, RecursionError):
         return _parse_lines(block)
     if values is None:
