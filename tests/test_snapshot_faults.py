@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import pytest
 
+from rag import token_segments
 from rag.config import Settings
 from rag.errors import IndexCorruptError, IndexMissingError, IndexWriteError
 from rag.indexing import build_snapshot, fresh_snapshot, recipe_of
@@ -230,3 +231,18 @@ def test_the_fallback_is_for_the_same_notes(settings: Settings) -> None:
     assert found.manifest.snapshot_id == good
     assert set(found.documents) == set(NOTES)
     assert {chunk.doc_id for chunk in found.chunks} == set(NOTES)
+
+
+def test_damage_to_what_two_snapshots_share_is_told_and_mended_from_the_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_segments, "SHARED_BYTES", 1)
+    settings = make_settings(tmp_path)
+    refresh(settings)
+    write_notes(settings.corpus, NEW_NOTE)
+    refresh(settings)
+    flip(folder_of(settings.index, id_in_use(settings.index)) / "tokens-0.bin")
+    with pytest.raises(IndexCorruptError, match=r"tokens-0\.bin.*run `kotae index`"):
+        refresh(settings)
+    fresh_snapshot(settings, BigramEmbedder(), silent, rebuild=True)
+    assert open_snapshot(settings.index, RECIPE).manifest.counts["documents"] == 4
