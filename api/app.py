@@ -8,9 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 
-from api import chat_completions, health, pages, routes
+from api import chat_completions, health, pages, routes, static_files
 from api.access import sign_in
 from api.access.gate import Doorkeeper, Gate
 from api.answering import Answering, Readiness
@@ -25,7 +24,6 @@ from api.messages import API_DESCRIPTION
 from api.metrics import CountRequests, Metrics
 from api.security import SecurityHeaders
 from api.slack import open_slack_events
-from api.templating import FOLDER
 from rag.config import Settings
 
 
@@ -61,13 +59,12 @@ def create_app(settings: Settings, assistant: Answering | None = None) -> FastAP
     app.state.slack = slack = open_slack_events(settings, readiness, app.state.feedback, metrics)
     mcp = open_mcp_over_http(settings, readiness, metrics, desk)
     add_error_handlers(app)
-    for routed in (routes, chat_completions, health, pages, sign_in):
+    for routed in (routes, chat_completions, health, pages, sign_in, static_files):
         app.include_router(routed.router)
     if slack:
         app.include_router(slack.router())
     if mcp:
         app.router.routes.append(mcp.route())
-    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     document_limit(app, settings.max_question_chars)
     # The last added is the outermost.
     app.add_middleware(Gate, doorkeeper=doorkeeper, metrics=metrics)

@@ -14,7 +14,7 @@ from api.examples import examples_of
 from api.messages import MODEL_NAMES, PAGE_TEXTS, status_and_message
 from api.note_view import view_note
 from api.schemas import line_numbers
-from api.templating import FOLDER, render_page
+from api.templating import render_page
 from rag.citations import find_again
 from rag.config import Settings
 from rag.errors import RagError
@@ -22,12 +22,6 @@ from rag.types import Document, Section
 
 TAGS_AT_HAND: Final = 3
 """More tags than these are folded away."""
-
-_NOT_OF_THE_CHAT: Final = {"theme.js", "note_page.js"}
-MODULES: Final = sorted(
-    path.name for path in (FOLDER / "static/js").glob("*.js") if path.name not in _NOT_OF_THE_CHAT
-)
-"""Named in the page so that the browser fetches them all at once."""
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -103,7 +97,6 @@ def chat_page(request: Request) -> str:
         examples=examples_of(assistant) if assistant else (),
         document_count=len(assistant.documents()) if assistant else 0,
         tags_at_hand=TAGS_AT_HAND,
-        modules=MODULES,
         max_question_chars=settings.max_question_chars,
         page_data={
             "texts": PAGE_TEXTS,

@@ -7,15 +7,16 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-FOLDER: Final = Path(__file__).parent
+from api.static_files import ADDRESS
 
 _TEMPLATES: Final = Environment(
-    loader=FileSystemLoader(FOLDER / "templates"),
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_TEMPLATES.globals["static"] = ADDRESS
 
 
 def render_page(template: str, **values: object) -> str:

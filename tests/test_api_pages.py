@@ -13,7 +13,7 @@ from api import create_app
 from api.messages import PAGE_TEXTS
 from api.pages import headings_of
 from api.rendering import render_statement
-from api.templating import FOLDER
+from api.static_files import ADDRESS, FILES, FOLDER, VERSION, version_of
 from rag.citations import span_url
 from rag.config import Settings
 from rag.loading import make_document
@@ -32,16 +32,45 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 def test_chat_page_and_all_it_loads_weigh_little(client: TestClient) -> None:
     page = client.get("/").text
     paths = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page))
-    assert len(paths) > 10
+    paths |= {f"{ADDRESS}/{name}" for name in FILES if name.endswith(".js")}  # by main.js
+    assert len(paths) > 20
     sizes = {path: len(client.get(path).content) for path in paths}
     assert len(page.encode()) + sum(sizes.values()) < MAX_PAGE_BYTES
 
 
-def test_every_module_is_named_in_the_page(client: TestClient) -> None:
-    page = client.get("/").text
-    for module in (FOLDER / "static/js").glob("*.js"):
-        if module.name != "note_page.js":
-            assert f"/static/js/{module.name}" in page
+@pytest.mark.parametrize("path", ["/", "/notes/aws/sqs.md", "/notes/nothing.md", "/sign-in"])
+def test_browsers_keep_what_a_page_loads_until_it_changes(client: TestClient, path: str) -> None:
+    paths = re.findall(r'(?:href|src)="(/static/[^"]+)"', client.get(path).text)
+    assert len(paths) > 2
+    for loaded in paths:
+        response = client.get(loaded)
+        assert response.status_code == 200
+        assert "immutable" in response.headers["cache-control"]
+        for other in (loaded.replace(VERSION, "0" * 12), loaded.replace(f"{VERSION}/", "")):
+            again = client.get(other)
+            assert again.headers["cache-control"] == "no-cache"
+            assert again.content == response.content
+    assert version_of(FILES | {"js/main.js": b""}) != version_of(FILES) == VERSION
+
+
+def test_style_sheets_come_in_one_answer_in_the_order_named(client: TestClient) -> None:
+    joined = client.get("/static/css/note+base.css")
+    assert joined.content == FILES["css/note.css"] + b"\n" + FILES["css/base.css"]
+    assert joined.headers["content-type"].startswith("text/css")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "css", "css/none.css", "css/base+none.css", "css/base.css+note.css", "css/BASE.css"),
+        *("../app.py", "%2e%2e/app.py", "css/..%2f..%2fapp.py", "//etc/passwd", "js/main.js/"),
+    ],
+)
+def test_nothing_but_the_files_of_the_pages_is_served(client: TestClient, path: str) -> None:
+    for folder in ("/static/", f"{ADDRESS}/"):
+        response = client.get(folder + path)
+        assert response.status_code == 404
+        assert "immutable" not in response.headers["cache-control"]
 
 
 @pytest.mark.parametrize("path", ["/", "/notes/aws/sqs.md", "/notes/nothing.md"])
@@ -56,7 +85,7 @@ def test_pages_hold_no_inline_script_or_style_and_no_other_host(
 
 
 def test_texts_of_the_page_are_all_used_and_all_there() -> None:
-    scripts = "".join(path.read_text() for path in (FOLDER / "static/js").glob("*.js"))
+    scripts = "".join(path.read_text() for path in (FOLDER / "js").glob("*.js"))
     named = set(re.findall(r'text\(\s*(?:[^"()]*\? )?"(\w+)"', scripts))
     named |= set(re.findall(r': "(\w+)"\)', scripts)) & set(PAGE_TEXTS)
     assert named <= set(PAGE_TEXTS)
@@ -69,7 +98,7 @@ def test_texts_of_the_page_are_all_used_and_all_there() -> None:
 
 
 def test_scripts_and_styles_hold_no_japanese_sentence() -> None:
-    for path in (FOLDER / "static").rglob("*.js"):
+    for path in FOLDER.rglob("*.js"):
         code = re.sub(r"^\s*//.*$|/\*.*?\*/", "", path.read_text(), flags=re.M | re.S)
         assert not re.search(r"[ぁ-んァ-ヶ一-龠]", code), path.name
 
