@@ -88,7 +88,9 @@ def measure_question(question: str, assistant: Assistant, watch: Stopwatch) -> N
         best = result.hits[0]
         watch.time(
             "answerability",
-            lambda: answerability_signals(snapshot, bigram_weights, tokens, unknown, best),
+            lambda: answerability_signals(
+                snapshot, question, bigram_weights, tokens, unknown, best
+            ),
         )
     watch.time("JSON", lambda: SearchResponse.of(result).model_dump_json())
 

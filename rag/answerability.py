@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
@@ -23,10 +24,15 @@ MET: Final = 0.75
 """A token of the question whose best cosine in the hit is lower is not met there."""
 MOST_UNMET: Final = 30.0
 """Beyond this a longer question is no sign of anything: long ones off the topic would pass."""
+_ASPECTS: Final = re.compile(
+    r"利点|メリット|長所|強み|良さ|特徴|特長|概要|役割|目的|用途|使い道|仕組み|意味|うれし[いく]|嬉し[いく]"
+)
+"""What is asked of a thing: its note tells it, mostly without the word. So they need not be met."""
 
 
 def answerability_signals(
     snapshot: Snapshot,
+    question: str,
     bigrams: Mapping[str, float],
     tokens: TokenVectors,
     unknown_names: Sequence[str],
@@ -41,6 +47,7 @@ def answerability_signals(
     point: `unmet` tells the two apart. `unknown_name` is 1 where it names what the notes never do.
     """
     row = snapshot.row_of[best.chunk.chunk_id]
+    tokens = _without_aspects(question, tokens)
     met = snapshot.tokens.similarities(row, tokens.vectors).max(axis=0, initial=0.0)
     worst = np.sort(met)[: max(1, len(met) // 2)]
     unmet = float(snapshot.tokens.weights(tokens.ids)[met < MET].sum())
@@ -51,6 +58,16 @@ def answerability_signals(
         "unmet": min(unmet, MOST_UNMET),
         "unknown_name": float(bool(unknown_names)),
     }
+
+
+def _without_aspects(question: str, tokens: TokenVectors) -> TokenVectors:
+    """The tokens of `question` outside of words in _ASPECTS; all of them where none is left."""
+    kept = np.ones(len(tokens.starts), dtype=bool)
+    for found in _ASPECTS.finditer(question):
+        kept &= (tokens.starts < found.start()) | (tokens.starts >= found.end())
+    if not kept.any():
+        return tokens
+    return TokenVectors(tokens.vectors[kept], tokens.ids[kept], tokens.starts[kept])
 
 
 def answerable_probability(signals: Mapping[str, float]) -> float:

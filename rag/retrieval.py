@@ -186,7 +186,12 @@ class Retriever:
         if not hits:
             return {}
         return answerability_signals(
-            self.snapshot, query.bigrams, query.tokens, query.unknown_names, hits[0]
+            self.snapshot,
+            query.text,
+            query.bigrams,
+            query.tokens,
+            query.unknown_names,
+            hits[0],
         )
 
     def _score(self, query: Query, tags: Sequence[str]) -> dict[str, Matrix]:
