@@ -17,8 +17,9 @@ from rag.errors import NotFoundError
 from rag.generation import Generators
 from rag.indexing import build_snapshot, ensure_published, fresh_snapshot, recipe_of
 from rag.parsing import parse_document
-from rag.protocols import Embedder
+from rag.protocols import Embedder, Reranker
 from rag.qdrant_collection import searched
+from rag.reranking import open_reranker
 from rag.retrieval import Retriever
 from rag.snapshot import Snapshot, open_snapshot
 from rag.snapshot_folders import id_in_use
@@ -65,7 +66,8 @@ class Assistant:
         )
         snapshot, _ = fresh_snapshot(settings, embedder, report)
         ensure_published(snapshot, settings)
-        return cls._over(settings, snapshot, embedder, with_corpus_aliases=True)
+        reranker = open_reranker(settings.reranker) if settings.reranker else None
+        return cls._over(settings, snapshot, embedder, reranker, with_corpus_aliases=True)
 
     @classmethod
     def from_documents(
@@ -76,7 +78,8 @@ class Assistant:
             settings.embedder, lambda done, total: report("model", done, total)
         )
         snapshot = build_snapshot(documents, settings, embedder, report)
-        return cls._over(settings, snapshot, embedder, with_corpus_aliases=False)
+        reranker = open_reranker(settings.reranker) if settings.reranker else None
+        return cls._over(settings, snapshot, embedder, reranker, with_corpus_aliases=False)
 
     def renewed(self, *, reindex: bool) -> Assistant | None:
         """An assistant over the newest snapshot and aliases; None when these are what this has.
@@ -92,7 +95,7 @@ class Assistant:
             recipe = recipe_of(self.settings, self.embedder)
             snapshot = open_snapshot(self.settings.index, recipe)
         newer = Assistant._over(
-            self.settings, snapshot, self.embedder, True, generators=self._generators
+            self.settings, snapshot, self.embedder, self.retriever.reranker, True, self._generators
         )
         same = snapshot.manifest == self.snapshot.manifest
         return None if same and newer.retriever.aliases == self.retriever.aliases else newer
@@ -103,6 +106,7 @@ class Assistant:
         settings: Settings,
         snapshot: Snapshot,
         embedder: Embedder,
+        reranker: Reranker | None,
         with_corpus_aliases: bool,
         generators: Generators | None = None,
     ) -> Assistant:
@@ -111,7 +115,11 @@ class Assistant:
         if with_corpus_aliases:
             snapshot = searched(snapshot, settings)
         retriever = Retriever(
-            snapshot, embedder, aliases, max_question_chars=settings.max_question_chars
+            snapshot,
+            embedder,
+            aliases,
+            max_question_chars=settings.max_question_chars,
+            reranker=reranker,
         )
         return cls(settings, snapshot, embedder, retriever, generators)
 

@@ -101,6 +101,11 @@ class Settings(BaseSettings):
     embedder: str = Field(
         default=DEFAULT_EMBEDDER, description="埋め込みモデル(名前またはフォルダー)"
     )
+    reranker: str | None = Field(
+        default=None,
+        min_length=1,
+        description="候補を並べ直すモデル(名前またはフォルダー)",
+    )
     chunk_tokens: int = Field(default=300, ge=32, le=8192, description="チャンクの最大トークン数")
     merge_tokens: int = Field(
         default=120, ge=0, le=8192, description="隣り合う短い節をまとめる上限(トークン)"

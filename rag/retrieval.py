@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rag.aliases import Aliases
 from rag.answerability import answerability_signals, answerable_probability
+from rag.chunking import embedding_text
 from rag.errors import QuestionError
 from rag.followup import (
     BothWays,
@@ -23,7 +24,8 @@ from rag.followup import (
 )
 from rag.fusion import fuse, min_max, top_rows
 from rag.names import unknown_names
-from rag.protocols import Embedder, Matrix, TokenVectors
+from rag.protocols import Embedder, Matrix, Reranker, TokenVectors
+from rag.reranking import RERANKED
 from rag.snapshot import Snapshot
 from rag.text import bigrams, words
 from rag.types import Hit, SearchResult
@@ -32,6 +34,10 @@ LEGS = ("dense", "words", "bigrams", "late")
 REMEMBERED_QUESTIONS = 256
 ELSEWHERE_CHUNKS = 100
 """So many chunks tell how well a question's words are met in any."""
+
+
+Ranked = tuple[int, float, dict[str, float]]
+"""A chunk's row, its score, and what each leg thought of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class Retriever:
     aliases: Aliases
     weights: FusionWeights = field(default_factory=FusionWeights)
     max_question_chars: int = 2000
+    reranker: Reranker | None = None
 
     def search(
         self,
@@ -175,7 +182,12 @@ class Retriever:
     def _find(
         self, query: Query, tags: Sequence[str], top_k: int, legs: Collection[str]
     ) -> tuple[Query, tuple[Hit, ...]]:
-        ranked = self._rank(query, self._score(query, tags), self._rows(tags), top_k, legs)
+        scores, rows = self._score(query, tags), self._rows(tags)
+        if self.reranker is None or legs != set(LEGS):
+            ranked = self._rank(query, scores, rows, top_k, legs)
+        else:
+            ranked = self._rank(query, scores, rows, max(top_k, RERANKED), legs)
+            ranked = self._reranked(self.reranker, query, ranked)[:top_k]
         hits = (
             Hit(self.snapshot.chunks[row], rank, score, signals)
             for rank, (row, score, signals) in enumerate(ranked, start=1)
@@ -216,8 +228,8 @@ class Retriever:
         rows: npt.NDArray[np.int64],
         top_k: int,
         legs: Collection[str],
-    ) -> list[tuple[int, float, dict[str, float]]]:
-        """(row, score, signals), best first."""
+    ) -> list[Ranked]:
+        """Best first."""
         if not len(rows):
             return []
         among = {
@@ -247,6 +259,16 @@ class Retriever:
             )
             for position in top_rows(total, top_k)
         ]
+
+    def _reranked(self, reranker: Reranker, query: Query, ranked: Sequence[Ranked]) -> list[Ranked]:
+        """The same by the reranker's scores."""
+        texts = [embedding_text(self.snapshot.chunks[row]) for row, _, _ in ranked]
+        scores = reranker.score(query.text, texts)
+        rescored = [
+            (row, score, signals | {"rerank": score})
+            for score, (row, _, signals) in zip(scores, ranked, strict=True)
+        ]
+        return sorted(rescored, key=lambda found: -found[1])
 
 
 def _add(terms: dict[str, float], more: Sequence[str], weight: float) -> None:

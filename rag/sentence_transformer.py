@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ NO_TOKEN = np.zeros(1, np.int32)
 CODE_VERSION = 1
 """Counts up whenever this file computes other vectors from the same model."""
 
+Model = TypeVar("Model")
 Prompts = tuple[str, str]
 """What stands before a question, and before a passage."""
 
@@ -52,22 +53,38 @@ def open_sentence_transformer(name: str, progress: Progress | None = None) -> Em
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+    def open_model(local_files_only: bool) -> Embedder:
+        model = SentenceTransformer(name, local_files_only=local_files_only)
+        return SentenceTransformerEmbedder(name, model)
+
+    way_out = (
+        "check the name, the folder or the network, or use the default with "
+        f"`--embedder {DEFAULT_EMBEDDER}`"
+    )
+    return from_cache_or_hub("embedding model", name, open_model, way_out)
+
+
+def from_cache_or_hub(
+    kind: str, name: str, open_model: Callable[[bool], Model], way_out: str
+) -> Model:
+    """What `open_model`, told whether local files must do, opens: a folder, the cache, the hub.
+
+    Raises ModelError, which names the kind of model and the way out.
+    """
     try:
-        return SentenceTransformerEmbedder(name, SentenceTransformer(name, local_files_only=True))
+        return open_model(True)
     except Exception as error:
         reason = error
     if HUB_NAME.fullmatch(name) and not Path(name).exists():
         # Left to itself the hub's client retries every file for a minute without a network.
         try:
             ask_hub(name)
-            return SentenceTransformerEmbedder(name, SentenceTransformer(name))
+            return open_model(False)
         except Exception as error:
             reason = error
     first_line = next(iter(str(reason).strip().splitlines()), type(reason).__name__)
-    raise ModelError(
-        f"embedding model {name!r} does not open ({first_line}); check the name, the folder or "
-        f"the network, or use the default with `--embedder {DEFAULT_EMBEDDER}`"
-    ) from reason
+    raise ModelError(f"{kind} {name!r} does not open ({first_line}); {way_out}") from reason
 
 
 def ask_hub(name: str) -> None:

@@ -94,6 +94,9 @@ def _add_folders(parser: argparse.ArgumentParser, compares_models: bool) -> None
         action="append" if compares_models else "store",
         help=model,
     )
+    group.add_argument(
+        "--reranker", metavar="NAME", help="cross-encoder that orders the best: name or folder"
+    )
 
 
 def _examples(lines: Sequence[str]) -> str:
