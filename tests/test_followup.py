@@ -30,6 +30,8 @@ ELLIPTIC, POINTS_BACK = Leaning.ELLIPTIC, Leaning.POINTS_BACK
     ("question", "leaning"),
     [
         ("それの料金は？", POINTS_BACK),
+        ("それぞれの違いは？", POINTS_BACK),
+        ("両者の使い分けは？", POINTS_BACK),
         ("では、その中には何を置く？", POINTS_BACK),
         ("他にどんな値がある？", POINTS_BACK),
         ("なぜ？", POINTS_BACK),
