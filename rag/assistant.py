@@ -14,6 +14,7 @@ from rag.config import Settings
 from rag.embedding import open_embedder
 from rag.embedding_run import Report
 from rag.errors import NotFoundError
+from rag.extraction import Extract
 from rag.generation import Generators
 from rag.indexing import build_snapshot, ensure_published, fresh_snapshot, recipe_of
 from rag.parsing import parse_document
@@ -66,7 +67,7 @@ class Assistant:
         )
         snapshot, _ = fresh_snapshot(settings, embedder, report)
         ensure_published(snapshot, settings)
-        reranker = open_reranker(settings.reranker) if settings.reranker else None
+        reranker = open_reranker(settings.reranker)
         return cls._over(settings, snapshot, embedder, reranker, with_corpus_aliases=True)
 
     @classmethod
@@ -78,7 +79,7 @@ class Assistant:
             settings.embedder, lambda done, total: report("model", done, total)
         )
         snapshot = build_snapshot(documents, settings, embedder, report)
-        reranker = open_reranker(settings.reranker) if settings.reranker else None
+        reranker = open_reranker(settings.reranker)
         return cls._over(settings, snapshot, embedder, reranker, with_corpus_aliases=False)
 
     def renewed(self, *, reindex: bool) -> Assistant | None:
@@ -215,3 +216,7 @@ class Assistant:
         )
         yield result
         yield from self._composer.compose(result, history, model)
+
+    def candidates(self, result: SearchResult) -> list[Extract]:
+        """Every unit that an extractive answer to the question may take; for `eval`."""
+        return self._composer.candidates(result)

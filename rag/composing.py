@@ -21,7 +21,14 @@ from rag.config import Settings
 from rag.definition import defined_subject, defines_subject
 from rag.drafts import is_refusal, split_drafts
 from rag.errors import GeneratorError
-from rag.extraction import EXTRACTIVE, Asked, extract_units, statement_text
+from rag.extraction import (
+    EXTRACTIVE,
+    Asked,
+    Extract,
+    extract_units,
+    judge_units,
+    statement_text,
+)
 from rag.generation import Generators
 from rag.guarding import MAX_THREADS, guard
 from rag.retrieval import Retriever
@@ -122,6 +129,11 @@ class Composer:
             )
             statements.append(Statement(statement_text(unit), (number,), support=1.0))
         return Verified(tuple(statements), tuple(citations))
+
+    def candidates(self, result: SearchResult) -> list[Extract]:
+        """Every unit that an extractive answer may take, with what speaks for it."""
+        snapshot, sections = self.retriever.snapshot, self._sections_of(result)
+        return judge_units(snapshot, self._ask(result), result.hits, sections)
 
     def _ask(self, result: SearchResult) -> Asked:
         aliases = self.retriever.aliases

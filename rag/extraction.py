@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -17,18 +18,18 @@ from rag.units import LEAD_IN, Unit, met_tokens, sections_of, units_of, vector_s
 EXTRACTIVE = "extractive"
 MAX_STATEMENTS = 5
 MAX_PER_HIT = 4
-LATE_WEIGHT = 0.6
-DENSE_WEIGHT = 2.0
-TERMS_WEIGHT = 0.4
-WORDS_WEIGHT = 0.15
-HIT_WEIGHT = 0.23
-RANK_DISCOUNT = 0.017
-"""Of a conditional logit on which units hold the answers of 431 gold questions over two collections
-of notes, scaled and rounded; see docs/answers.md."""
-LEAD_IN_DISCOUNT = 0.04
-"""What only announces a list (「次のとおり」) answers worse than the list itself."""
-DEFINITION_BONUS = 0.15
-"""Of a unit that says what its subject is, where this or how two subjects differ is asked."""
+WEIGHTS: Final[Mapping[str, float]] = {
+    "late": 0.6,
+    "dense": 2.0,
+    "terms": 0.4,
+    "words": 0.15,
+    "hit": 0.23,
+    "rank": -0.017,
+    "lead_in": -0.04,
+    "defines": 0.15,
+}
+"""Of what speaks for a unit. The first six are near those of `python -m eval.fit_extraction`; the
+last two were chosen by hand (docs/answers.md)."""
 GAPS = (0.45, 0.35, 0.3, 0.25)
 """How far behind the best unit the second may stay, the third, …: each has to be better than that,
 for what is left out seldom is the answer, and what is not hides it."""
@@ -62,35 +63,50 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """A unit, how well it answers, and the share of the question's terms that stand in it.
+    """A unit and what speaks for it.
 
-    A term counts by how much it tells (IDF).
+    `late`: how well the question's tokens are met in it; `dense`: the cosine of the vectors;
+    `terms`, `words`: the share of what the question's bigrams and words tell (IDF) that stands in
+    it; `hit`, `rank`: its hit's score and rank, from 0; `lead_in`: 1 for what only announces a list
+    (「次のとおり」), which answers worse than the list; `defines`: 1 where it says what its subject
+    is, and this or how two subjects differ is asked.
     """
 
     unit: Unit
-    score: float
-    coverage: float
+    evidence: Mapping[str, float]
+
+    @property
+    def score(self) -> float:
+        """How well it answers."""
+        return sum(WEIGHTS[name] * value for name, value in self.evidence.items())
 
 
 def extract_units(
     snapshot: Snapshot, asked: Asked, hits: Sequence[Hit], sections: Sequence[Section]
 ) -> list[Unit]:
     """At most `MAX_STATEMENTS` units, best first; `sections` are those of the notes hit."""
-    if not len(asked.tokens.ids):
-        return []
-    terms = {term: snapshot.bigrams.idf(term) for term in asked.terms}
-    words_told = {word: snapshot.words.idf(word) for word in asked.words}
-    candidates = [
-        _judge(snapshot, unit, asked, terms, words_told)
-        for hit in hits
-        for unit in units_of(snapshot, hit, sections_of(hit, sections))
-        if not _is_table_header(unit)
-    ]
+    candidates = judge_units(snapshot, asked, hits, sections)
     candidates.sort(key=lambda candidate: -candidate.score)
     chosen = _close_to_best(_about_sides(candidates, asked.sides))
     for side in asked.sides:
         _add_side(chosen, side, [candidate.unit for candidate in candidates])
     return _in_steps(chosen)
+
+
+def judge_units(
+    snapshot: Snapshot, asked: Asked, hits: Sequence[Hit], sections: Sequence[Section]
+) -> list[Extract]:
+    """Every unit of the hits that may answer; none where nothing can be told of the question."""
+    if not len(asked.tokens.ids):
+        return []
+    terms = {term: snapshot.bigrams.idf(term) for term in asked.terms}
+    words_told = {word: snapshot.words.idf(word) for word in asked.words}
+    return [
+        _judge(snapshot, unit, asked, terms, words_told)
+        for hit in hits
+        for unit in units_of(snapshot, hit, sections_of(hit, sections))
+        if not _is_table_header(unit)
+    ]
 
 
 def _about_sides(
@@ -109,7 +125,7 @@ def _close_to_best(candidates: Sequence[Extract]) -> list[Unit]:
     """The best unit and what follows closely; `candidates` come best first."""
     chosen: list[Unit] = []
     for candidate in candidates:
-        clear = candidates[0].coverage >= CLEAR_COVERAGE
+        clear = candidates[0].evidence["terms"] >= CLEAR_COVERAGE
         gap = GAPS[max(len(chosen) - 1, 0)] * (CLEAR_SHARE if clear else 1.0)
         if candidate.score < candidates[0].score - gap:
             break
@@ -168,19 +184,18 @@ def _judge(
     met = met_tokens(snapshot, unit, asked.tokens.vectors)
     late = float(met @ weights) / float(weights.sum()) if weights.sum() else float(np.mean(met))
     text = " ".join((unit.text, *unit.children, *unit.path))
-    coverage = _told(terms, set(bigrams(text)))
     lead_in = not unit.children and bool(LEAD_IN.search(unit.text))
-    score = (
-        LATE_WEIGHT * late
-        + DENSE_WEIGHT * vector_similarity(snapshot, unit, asked.vector)
-        + TERMS_WEIGHT * coverage
-        + WORDS_WEIGHT * _told(words_told, normalize_for_search(text))
-        + HIT_WEIGHT * unit.hit.score
-        - RANK_DISCOUNT * (unit.hit.rank - 1)
-        - LEAD_IN_DISCOUNT * lead_in
-        + DEFINITION_BONUS * asked.defines(unit.text)
-    )
-    return Extract(unit, score, coverage)
+    evidence = {
+        "late": late,
+        "dense": vector_similarity(snapshot, unit, asked.vector),
+        "terms": _told(terms, set(bigrams(text))),
+        "words": _told(words_told, normalize_for_search(text)),
+        "hit": unit.hit.score,
+        "rank": float(unit.hit.rank - 1),
+        "lead_in": float(lead_in),
+        "defines": float(asked.defines(unit.text)),
+    }
+    return Extract(unit, evidence)
 
 
 def _told(weights: Mapping[str, float], held: Container[str]) -> float:

@@ -20,11 +20,13 @@ RERANKED: Final = 32
 """So many candidates are read; further ones hardly ever hold the answer."""
 
 
-def open_reranker(name: str) -> Reranker:
-    """The cross-encoder of that name from the hub or its cache, or in that folder.
+def open_reranker(name: str | None) -> Reranker | None:
+    """The cross-encoder of that name from the hub or its cache, or in that folder; none for None.
 
     Raises ModelError.
     """
+    if not name:
+        return None
     from sentence_transformers import CrossEncoder
 
     def open_model(local_files_only: bool) -> CrossEncoder:
