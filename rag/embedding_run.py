@@ -1,4 +1,4 @@
-"""Stage 5: many texts → their vectors, a slice at a time; an interrupted run is taken up again.
+"""Stage 5: many passages → their vectors, a slice at a time; an interrupted run is taken up again.
 
 What is embedded is kept beside the index until the snapshot stands there: by text, for the notes
 may change before the next run.
@@ -10,29 +10,29 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.protocols import Embedder, EmbedPassages, Matrix, TokenVectors
+from rag.protocols import EmbeddedPassage, Embedder, EmbedPassages, PassageInput, TokenVectors
 from rag.token_segments import dequantize, quantize
 
 Report = Callable[[str, int, int], None]
 """Called with (stage, done, total); progress.LABELS names the stages."""
-Embedded = tuple[Matrix, TokenVectors]
 
-SLICE = 1024
-"""Texts embedded at a time: bounds the memory their token vectors take, and what a crash costs."""
+SLICE = 512
+"""Passages embedded at a time: bounds the memory they take, and what a crash costs."""
 KEY_BYTES = 16
 SCRATCH = "scratch"
 FRAME_CHARS = 16
-"""What prefix and special tokens add to the work for a text, in characters."""
+"""What prefix and special tokens add to the work for a passage, in characters."""
 
 
 class EmbeddingStore:
-    """Embedded texts on disk, one file a slice; a file that cannot be used counts as none."""
+    """Embedded passages on disk, one file a slice; a file that cannot be used counts as none."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self._root = folder
@@ -47,22 +47,22 @@ class EmbeddingStore:
                     keys = np.load(file, allow_pickle=False)["keys"]
                 self._places |= {key.tobytes(): (path, row) for row, key in enumerate(keys)}
 
-    def __contains__(self, text: str) -> bool:
-        return _key(text) in self._places
+    def __contains__(self, passage: PassageInput) -> bool:
+        return _key(passage) in self._places
 
-    def read(self, texts: Sequence[str]) -> dict[str, Embedded]:
-        """Those of `texts` that it holds, by text; each file is read once."""
-        found: dict[str, Embedded] = {}
-        places = {text: self._places[_key(text)] for text in texts if text in self}
+    def read(self, passages: Sequence[PassageInput]) -> dict[PassageInput, EmbeddedPassage]:
+        """Those of `passages` that it holds; each file is read once."""
+        found: dict[PassageInput, EmbeddedPassage] = {}
+        places = {passage: self._places[_key(passage)] for passage in passages if passage in self}
         for path in sorted({path for path, _ in places.values()}):
             with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile):
                 embedded = read_embedded(path)
-                found |= {text: embedded[row] for text, (at, row) in places.items() if at == path}
+                found |= {own: embedded[row] for own, (at, row) in places.items() if at == path}
         return found
 
-    def save(self, texts: Sequence[str], embedded: Sequence[Embedded]) -> None:
+    def save(self, passages: Sequence[PassageInput], embedded: Sequence[EmbeddedPassage]) -> None:
         """Keeps one slice more; a full disk is left to the writing of the snapshot to tell."""
-        keys = [_key(text) for text in texts]
+        keys = [_key(passage) for passage in passages]
         path = self._folder / f"{hashlib.sha256(b''.join(keys)).hexdigest()[:16]}.npz"
         aside = path.with_suffix(".new.npz")
         try:
@@ -78,76 +78,85 @@ class EmbeddingStore:
         shutil.rmtree(self._root, ignore_errors=True)
 
 
-def write_embedded(path: Path, keys: Sequence[bytes], embedded: Sequence[Embedded]) -> None:
-    """One row a text; token vectors in eight bits, as the snapshot keeps them."""
-    tokens = [own for _, own in embedded]
+def write_embedded(path: Path, keys: Sequence[bytes], embedded: Sequence[EmbeddedPassage]) -> None:
+    """One row a passage; token vectors in eight bits, as the snapshot keeps them."""
+    tokens = [own.tokens for own in embedded]
     codes, scales = quantize(np.concatenate([own.vectors for own in tokens]))
     np.savez(
         path,
         keys=np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES),
-        vectors=np.stack([vector for vector, _ in embedded]),
+        vectors=np.concatenate([own.vectors for own in embedded]),
+        units=np.cumsum([0, *(len(own.vectors) for own in embedded)]),
         codes=codes,
         scales=scales,
         ids=np.concatenate([own.ids for own in tokens]),
         starts=np.concatenate([own.starts for own in tokens]),
-        ends=np.cumsum([len(own.ids) for own in tokens]),
+        ends=np.cumsum([0, *(len(own.ids) for own in tokens)]),
     )
 
 
-def read_embedded(path: Path) -> list[Embedded]:
+def read_embedded(path: Path) -> list[EmbeddedPassage]:
     """What `write_embedded` was given, row by row."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        vectors, ends = arrays["vectors"], arrays["ends"].tolist()
+        vectors, units, ends = arrays["vectors"], arrays["units"], arrays["ends"]
         rows: npt.NDArray[np.float32] = dequantize(arrays["codes"], arrays["scales"])
         ids, starts = arrays["ids"], arrays["starts"]
-    spans = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-    tokens = [TokenVectors(rows[span], ids[span], starts[span]) for span in spans]
-    return list(zip(vectors, tokens, strict=True))
+    return [
+        EmbeddedPassage(
+            vectors[first:last],
+            TokenVectors(rows[start:end], ids[start:end], starts[start:end]),
+        )
+        for (first, last), (start, end) in zip(pairwise(units), pairwise(ends), strict=True)
+    ]
 
 
 def embed_in_slices(
-    texts: Sequence[str], embedder: Embedder, report: Report, store: EmbeddingStore | None = None
-) -> Iterator[Embedded]:
-    """(vector, token vectors) of each text in order, never more than a slice of them in memory.
+    passages: Sequence[PassageInput],
+    embedder: Embedder,
+    report: Report,
+    store: EmbeddingStore | None = None,
+) -> Iterator[EmbeddedPassage]:
+    """The passages embedded in order, never more than a slice of them in memory.
 
-    Progress counts the characters still to be embedded: texts differ too much in length for the
+    Progress counts the characters still to be embedded: passages differ too much in length for the
     time left to be told from their number.
     """
-    left = sum(map(_work, (text for text in texts if store is None or text not in store)))
+    left = sum(map(_work, (own for own in passages if store is None or own not in store)))
     done = 0
     report("embedding", 0, left)
     with embedder.bulk() as embed_passages:
-        for start in range(0, len(texts), SLICE):
-            part = texts[start : start + SLICE]
+        for start in range(0, len(passages), SLICE):
+            part = passages[start : start + SLICE]
             known = store.read(part) if store else {}
-            new = [text for text in part if text not in known]
+            new = [passage for passage in part if passage not in known]
             own = sum(map(_work, new))
             embedded = _embed_slice(new, embed_passages, report, (done, own, left))
             done += own
-            if store is not None and new and len(texts) > SLICE:
+            if store is not None and new and len(passages) > SLICE:
                 store.save(new, embedded)
             fresh = iter(embedded)
-            yield from (known[text] if text in known else next(fresh) for text in part)
+            yield from (known[one] if one in known else next(fresh) for one in part)
 
 
 def _embed_slice(
-    texts: Sequence[str],
+    passages: Sequence[PassageInput],
     embed_passages: EmbedPassages,
     report: Report,
     work: tuple[int, int, int],
-) -> list[Embedded]:
+) -> list[EmbeddedPassage]:
     """The slice embedded; of `work` = (done before, of this slice, in all) progress is told."""
     before, own, total = work
 
     def tell(done: int, of: int) -> None:
         report("embedding", before + own * done // max(of, 1), total)
 
-    return list(zip(*embed_passages(texts, tell), strict=True)) if texts else []
+    return embed_passages(passages, tell) if passages else []
 
 
-def _work(text: str) -> int:
-    return len(text) + FRAME_CHARS
+def _work(passage: PassageInput) -> int:
+    return len(passage.text) + FRAME_CHARS
 
 
-def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES]
+def _key(passage: PassageInput) -> bytes:
+    identity = f"{passage.head} {passage.units}\0{passage.text}"
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES]

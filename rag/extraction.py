@@ -19,12 +19,12 @@ EXTRACTIVE = "extractive"
 MAX_STATEMENTS = 5
 MAX_PER_HIT = 4
 WEIGHTS: Final[Mapping[str, float]] = {
-    "late": 0.6,
-    "dense": 2.0,
-    "terms": 0.4,
-    "words": 0.15,
-    "hit": 0.23,
-    "rank": -0.017,
+    "late": 0.8,
+    "dense": 1.5,
+    "terms": 0.5,
+    "words": 0.3,
+    "hit": 0.25,
+    "rank": -0.015,
     "lead_in": -0.04,
     "defines": 0.15,
 }

@@ -34,8 +34,33 @@ class TokenVectors:
     starts: Offsets
 
 
-EmbedPassages = Callable[[Sequence[str], Progress | None], tuple[Matrix, list[TokenVectors]]]
-"""What `Embedder.bulk` opens; works as `Embedder.embed_passages`."""
+@dataclass(frozen=True, slots=True)
+class PassageInput:
+    """A text with its units: the spans of it that get a vector each; without any, the whole is one.
+
+    The first `head` characters, a breadcrumb, tell what each unit is about.
+    """
+
+    text: str
+    head: int = 0
+    units: tuple[tuple[int, int], ...] = ()
+
+    def unit_texts(self) -> list[str]:
+        """Each unit behind the head, as a text that can be understood alone."""
+        head = self.text[: self.head]
+        return [head + self.text[start:end] for start, end in self.units] or [self.text]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPassage:
+    """Unit rows, one for each of a passage's units and at least one, and its token vectors."""
+
+    vectors: Matrix
+    tokens: TokenVectors
+
+
+EmbedPassages = Callable[[Sequence[PassageInput], Progress | None], list[EmbeddedPassage]]
+"""What `Embedder.bulk` opens; the result is in order."""
 
 
 class Embedder(Protocol):
@@ -82,7 +107,7 @@ class Embedder(Protocol):
         ...
 
     def bulk(self) -> AbstractContextManager[EmbedPassages]:
-        """`embed_passages` for many calls on end: what is slow to start starts once for all."""
+        """Embeds passages and their units in many calls: what is slow to start starts once."""
         ...
 
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rag.chunking import embedding_text, unit_texts
+from rag.chunking import passage_of
 from rag.dense import DenseIndex
-from rag.embedding_run import Embedded, Report
+from rag.embedding_run import Report
 from rag.late_interaction import TokenIndex
 from rag.lexical import BM25Index
-from rag.protocols import NEW, Matrix, OldRows, TokenVectors
+from rag.protocols import NEW, EmbeddedPassage, Matrix, OldRows, PassageInput, TokenVectors
 from rag.snapshot import Snapshot
 from rag.text import bigrams, words
 from rag.types import Chunk
 
-Embed = Callable[[Sequence[str]], Iterator[Embedded]]
+Embed = Callable[[Sequence[PassageInput]], Iterator[EmbeddedPassage]]
 Dims = tuple[int, int]
 """Of the units' vectors and of the token vectors."""
 Legs = tuple[DenseIndex, BM25Index, BM25Index, TokenIndex]
@@ -38,12 +37,13 @@ def renewed_legs(
     Token vectors are written into the folder `scratch`, where there is one, as they come.
     """
     rows = _old_rows(chunks, old)
-    new = [chunk for chunk, row in zip(chunks, rows, strict=True) if row == NEW]
+    new = [passage_of(chunk) for chunk, row in zip(chunks, rows, strict=True) if row == NEW]
     dense, words_before, bigrams_before, tokens = _legs_of(old, dims)
-    embedded = _EmbeddedChunks(new, embed, dims[0])
-    tokens = tokens.renewed(rows, embedded.tokens_in_order(), scratch)
-    dense = dense.renewed(rows, embedded.vectors, embedded.unit_counts)
-    texts = [embedding_text(chunk) for chunk in new]
+    counts = [max(1, len(passage.units)) for passage in new]
+    vectors: Matrix = np.empty((sum(counts), dims[0]), np.float32)
+    tokens = tokens.renewed(rows, _tokens_in_order(embed(new), vectors), scratch)
+    dense = dense.renewed(rows, vectors, counts)
+    texts = [passage.text for passage in new]
     return (
         dense,
         words_before.renewed(rows, _terms(texts, words, report, 0)),
@@ -68,45 +68,24 @@ def _old_rows(chunks: Sequence[Chunk], old: Snapshot | None) -> OldRows:
         return np.full(len(chunks), NEW)
     place = {id(chunk): row for row, chunk in enumerate(old.chunks)}
     rows = [place.pop(id(chunk), NEW) for chunk in chunks]
-    by_text = {_embedded_texts(old.chunks[row]): row for row in place.values()}
+    by_text = {passage_of(old.chunks[row]): row for row in place.values()}
     found = [
-        by_text.pop(_embedded_texts(chunk), NEW) if row == NEW else row
+        by_text.pop(passage_of(chunk), NEW) if row == NEW else row
         for chunk, row in zip(chunks, rows, strict=True)
     ]
     return np.array(found, np.int64)
 
 
-def _embedded_texts(chunk: Chunk) -> tuple[str, ...]:
-    return embedding_text(chunk), *unit_texts(chunk)
-
-
-class _EmbeddedChunks:
-    """New chunks embedded: their units for the vectors, then each chunk for its token vectors.
-
-    A chunk that is its own only unit is embedded once, for both.
-    """
-
-    def __init__(self, chunks: Sequence[Chunk], embed: Embed, dim: int) -> None:
-        self._texts = [_embedded_texts(chunk) for chunk in chunks]
-        self._embed = embed
-        self.unit_counts = [len(units) for _, *units in self._texts]
-        self.vectors: Matrix = np.empty((sum(self.unit_counts), dim), np.float32)
-        """Of the units in order; filled once `tokens_in_order` has come to its end."""
-
-    def tokens_in_order(self) -> Iterator[TokenVectors]:
-        """Token vectors of each chunk as they come."""
-        alone = [units == [text] for text, *units in self._texts]
-        is_apart = np.repeat(np.logical_not(alone), self.unit_counts)
-        apart = [unit for _, *units in self._texts for unit in units]
-        apart = list(itertools.compress(apart, is_apart))
-        embedded = self._embed([*apart, *(text for text, *_ in self._texts)])
-        for place, (vector, _) in zip(np.flatnonzero(is_apart), embedded, strict=False):
-            self.vectors[place] = vector
-        places = iter(np.flatnonzero(~is_apart))
-        for is_alone, (vector, tokens) in zip(alone, embedded, strict=True):
-            if is_alone:
-                self.vectors[next(places)] = vector
-            yield tokens
+def _tokens_in_order(
+    embedded: Iterator[EmbeddedPassage], vectors: Matrix
+) -> Iterator[TokenVectors]:
+    """Token vectors of each passage as they come; `vectors` is filled with those of the units."""
+    filled = 0
+    for passage in embedded:
+        count = len(passage.vectors)
+        vectors[filled : filled + count] = passage.vectors
+        filled += count
+        yield passage.tokens
 
 
 def _terms(

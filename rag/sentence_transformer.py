@@ -7,6 +7,8 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +20,15 @@ from rag.bundled_embedding import group_by_length
 from rag.bundled_tokenizer import clean_text
 from rag.config import DEFAULT_EMBEDDER
 from rag.errors import ModelError
-from rag.protocols import Embedder, EmbedPassages, Matrix, Progress, TokenVectors
+from rag.protocols import (
+    EmbeddedPassage,
+    Embedder,
+    EmbedPassages,
+    Matrix,
+    PassageInput,
+    Progress,
+    TokenVectors,
+)
 from rag.token_projection import unit_rows
 
 if TYPE_CHECKING:  # importing them takes seconds, which the default model never needs
@@ -141,7 +151,7 @@ class SentenceTransformerEmbedder:
 
     def bulk(self) -> AbstractContextManager[EmbedPassages]:
         """See Embedder; this model is in memory anyway."""
-        return nullcontext(self.embed_passages)
+        return nullcontext(partial(embed_units_apart, self.embed_passages))
 
     def _count(self, texts: Sequence[str]) -> list[int]:
         if not texts:
@@ -211,6 +221,26 @@ class SentenceTransformerEmbedder:
             np.array(encoded["input_ids"], np.int32)[own],
             np.maximum(spans[own, 0], 0),
         )
+
+
+def embed_units_apart(
+    embed_texts: Callable[[Sequence[str], Progress | None], tuple[Matrix, list[TokenVectors]]],
+    passages: Sequence[PassageInput],
+    progress: Progress | None = None,
+) -> list[EmbeddedPassage]:
+    """Each unit embedded behind its head as a text of its own, each text once.
+
+    For models that pool otherwise, or were not trained to tell a unit by its states in a passage.
+    """
+    units = [passage.unit_texts() for passage in passages]
+    texts = dict.fromkeys(chain.from_iterable(units))
+    texts |= dict.fromkeys(passage.text for passage in passages)
+    vectors, tokens = embed_texts(list(texts), progress)
+    row_of = {text: row for row, text in enumerate(texts)}
+    return [
+        EmbeddedPassage(vectors[[row_of[unit] for unit in own]], tokens[row_of[passage.text]])
+        for passage, own in zip(passages, units, strict=True)
+    ]
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:

@@ -21,7 +21,7 @@ TOKEN_LAYERS: Final = (11, 8)
 """Counted as `transformers` counts hidden states: 0 is the embeddings, 12 the last layer."""
 TOKEN_DIM: Final = 144
 FILE: Final = "token_projection.npy"
-"""Shape (len(TOKEN_LAYERS), 384, TOKEN_DIM), float16; made by `python -m eval.fit_projection`."""
+"""Shape (len(TOKEN_LAYERS), 384, TOKEN_DIM), float16; made by `python -m eval.fit_adapter`."""
 
 
 @dataclass(frozen=True, slots=True)

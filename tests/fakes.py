@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from rag import embedding
 from rag.config import Settings
 from rag.protocols import EmbedPassages, Matrix, Progress, TokenVectors
+from rag.sentence_transformer import embed_units_apart
 from rag.types import Chunk, Hit
 
 NOTES: Mapping[str, str] = {
@@ -84,7 +86,7 @@ class BigramEmbedder:
         return self._embed(texts)
 
     def bulk(self) -> AbstractContextManager[EmbedPassages]:
-        return nullcontext(self.embed_passages)
+        return nullcontext(partial(embed_units_apart, self.embed_passages))
 
     def _embed(self, texts: Sequence[str]) -> tuple[Matrix, list[TokenVectors]]:
         vectors = np.zeros((len(texts), self.dim), np.float32)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.chunking import ChunkLimits, chunk_document, embedding_text, unit_texts
+from rag.chunking import ChunkLimits, chunk_document, embedding_text, passage_of
 from rag.loading import front_matter_end, make_document
 from rag.parsing import parse_document
 from rag.types import Chunk, Document
@@ -100,7 +100,7 @@ def test_every_unit_and_chunk_is_embedded_behind_its_breadcrumb(text: str) -> No
     _, chunks = chunks_of(text)
     for chunk in chunks:
         assert embedding_text(chunk).startswith(chunk.breadcrumb)
-        assert all(unit.startswith(chunk.breadcrumb) for unit in unit_texts(chunk))
+        assert all(unit.startswith(chunk.breadcrumb) for unit in passage_of(chunk).unit_texts())
 
 
 def test_a_long_line_is_cut_at_full_stops_and_never_starts_with_one() -> None:

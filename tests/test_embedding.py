@@ -31,9 +31,10 @@ from rag.bundled_model import open_bundled_model
 from rag.bundled_tokenizer import BundledTokenizer, build_tokenizer, measure_pieces
 from rag.embedding import open_embedder
 from rag.errors import ModelError
-from rag.protocols import Embedder
-from rag.sentence_transformer import HUB_TIMEOUT_SECONDS, choose_prompts
+from rag.protocols import Embedder, PassageInput
+from rag.sentence_transformer import HUB_TIMEOUT_SECONDS, choose_prompts, embed_units_apart
 from rag.token_projection import unit_rows
+from tests.fakes import BigramEmbedder
 from tests.tiny_weights import TEXT, tiny_pieces
 
 PIECES, SCORES = tiny_pieces()
@@ -97,6 +98,33 @@ def test_a_vector_is_the_mean_of_all_its_tokens() -> None:
     counts = np.bincount(ids, minlength=DIM)
     vectors, _ = embedder.embed_queries(["ノート"])
     assert np.allclose(vectors[0], counts / np.linalg.norm(counts))
+
+
+def test_a_unit_is_the_mean_of_its_own_tokens_in_the_passage() -> None:
+    embedder = tiny_embedder()
+    text = "ノート\n答えを探す\nデプロイは失敗する"
+    units = ((4, 9), (10, 19), (500, 510))
+    with embedder.bulk() as embed_passages:
+        (found,) = embed_passages([PassageInput(text, 4, units)], None)
+    (encoding,) = embedder.tokenizer.encode(["passage: " + text])
+    starts = encoding.starts - len("passage: ")
+    whole = np.ones(len(starts), dtype=bool)  # a unit past the end of what the model reads
+    insides = [(starts >= 4) & (starts < 9), (starts >= 10) & (starts < 19), whole]
+    for vector, inside in zip(found.vectors, insides, strict=True):
+        counts = np.bincount(encoding.ids[inside], minlength=DIM)
+        np.testing.assert_allclose(vector, counts / np.linalg.norm(counts), atol=1e-6)
+    _, (tokens,) = embedder.embed_passages([text])
+    np.testing.assert_array_equal(found.tokens.ids, tokens.ids)
+
+
+def test_another_model_embeds_each_unit_behind_its_head() -> None:
+    embedder = BigramEmbedder()
+    passages = [PassageInput("題\n一つ目\n二つ目", 2, ((2, 5), (6, 9))), PassageInput("題\n一つ目")]
+    first, second = embed_units_apart(embedder.embed_passages, passages)
+    assert embedder.passages == ["題\n一つ目", "題\n二つ目", "題\n一つ目\n二つ目"]
+    np.testing.assert_array_equal(first.vectors[0], second.vectors[0])
+    assert len(first.vectors) == 2
+    assert [len(own.tokens.ids) for own in (first, second)] == [7, 4]
 
 
 def test_vectors_do_not_depend_on_the_neighbours_in_the_batch() -> None:
@@ -249,7 +277,8 @@ def test_torch_starts_once_for_many_calls(monkeypatch: pytest.MonkeyPatch) -> No
         opened.clear()
 
     with tiny_embedder(open_torch).bulk() as embed_passages:
-        counts = [len(opened) for _ in range(4) if embed_passages(["ノートの答え"] * 50, None)]
+        passages = [PassageInput("ノートの答え")] * 50
+        counts = [len(opened) for _ in range(4) if embed_passages(passages, None)]
     assert counts[-1] == 1
     assert counts == sorted(counts)
     assert not opened
@@ -353,7 +382,7 @@ def test_a_question_that_fails_does_not_count_as_under_way_for_ever() -> None:
 def test_the_fingerprint_changes_with_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     before = tiny_embedder().fingerprint
     assert tiny_embedder().fingerprint == before
-    monkeypatch.setattr(bundled_embedding, "SOURCE_SHA256", "0" * 64)
+    monkeypatch.setattr(bundled_embedding, "SOURCES", "0" * 64)
     assert tiny_embedder().fingerprint != before
 
 

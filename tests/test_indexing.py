@@ -12,7 +12,7 @@ import pytest
 
 from rag import embedding_run, indexing, token_segments
 from rag.aliases import Aliases
-from rag.chunking import embedding_text, unit_texts
+from rag.chunking import embedding_text, passage_of
 from rag.config import Settings
 from rag.embedding_run import FRAME_CHARS, SCRATCH, EmbeddingStore
 from rag.errors import EmptyCorpusError, IndexCorruptError, IndexMismatchError, IndexWriteError
@@ -49,7 +49,7 @@ def texts_of(snapshot: Snapshot, doc_id: str) -> list[str]:
     return [
         text
         for chunk in chunks
-        for text in dict.fromkeys([*unit_texts(chunk), embedding_text(chunk)])
+        for text in dict.fromkeys([*passage_of(chunk).unit_texts(), embedding_text(chunk)])
     ]
 
 
@@ -62,7 +62,7 @@ def test_a_first_index_embeds_every_unit_and_every_chunk_once(tmp_path: Path) ->
     snapshot, embedded = refresh(make_settings(tmp_path, {**NOTES, "長い.md": long}))
     expected = [text for doc_id in snapshot.documents for text in texts_of(snapshot, doc_id)]
     assert sorted(embedded) == sorted(expected)
-    counts = [len(unit_texts(chunk)) for chunk in snapshot.chunks]
+    counts = [len(passage_of(chunk).unit_texts()) for chunk in snapshot.chunks]
     assert min(counts) == 1
     assert max(counts) > 1
 
@@ -164,7 +164,7 @@ def test_equal_text_in_other_units_is_embedded_again(was: str, now: str) -> None
     old = build_snapshot(notes[0], settings, BigramEmbedder(), silent)
     anew = build_snapshot(notes[1], settings, BigramEmbedder(), silent)
     assert list(map(embedding_text, old.chunks)) == list(map(embedding_text, anew.chunks))
-    assert list(map(unit_texts, old.chunks)) != list(map(unit_texts, anew.chunks))
+    assert list(map(passage_of, old.chunks)) != list(map(passage_of, anew.chunks))
     assert_same_contents(build_snapshot(notes[1], settings, BigramEmbedder(), silent, old), anew)
 
 
@@ -401,7 +401,9 @@ def test_rows_of_all_legs_stand_for_the_same_chunks(tmp_path: Path) -> None:
     snapshot, _ = refresh(make_settings(tmp_path))
     embedder = BigramEmbedder()
     for row, chunk in enumerate(snapshot.chunks):
-        vectors, tokens = embedder.embed_passages([embedding_text(chunk), *unit_texts(chunk)])
+        vectors, tokens = embedder.embed_passages(
+            [embedding_text(chunk), *passage_of(chunk).unit_texts()]
+        )
         np.testing.assert_array_equal(snapshot.tokens.tokens(row).ids, tokens[0].ids)
         own = snapshot.dense.units.vectors()[snapshot.dense.span(row)]
         np.testing.assert_allclose(own, vectors[1:], atol=1e-6)

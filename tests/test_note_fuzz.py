@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.note_view import view_note
-from rag.chunking import ChunkLimits, chunk_document, embedding_text, unit_texts
+from rag.chunking import ChunkLimits, chunk_document, embedding_text, passage_of
 from rag.errors import NoteError
 from rag.loading import NOTE_SUFFIXES, front_matter_end, load_corpus, load_document
 from rag.parsing import parse_document
@@ -121,7 +121,7 @@ def check_note(path: Path) -> None:
     for chunk in chunks[:20]:
         text = embedding_text(chunk)
         assert all(term and "\n" not in term for term in [*words(text), *bigrams(text)])
-        assert unit_texts(chunk)
+        assert passage_of(chunk).unit_texts()
     if len(document.text) <= SHOWN_CHARS:
         last = chunks[-1] if chunks else None
         span = (last.start_index, last.end_index) if last else (0, 0)

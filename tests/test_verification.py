@@ -120,7 +120,7 @@ def test_nothing_confirmed_is_told() -> None:
 def test_a_fact_of_another_note_does_not_help() -> None:
     notes = {
         "a.md": "## 標準キュー\n\n標準キューの上限は10件である。\n",
-        "b.md": "## 先入れ先出しキュー\n\n先入れ先出しキューの上限は20件である。\n",
+        "b.md": "## 配信トピック\n\n配信トピックの上限は20件である。\n",
     }
     (statement,) = verify("標準キューの上限は20件である。[1]", notes).statements
     assert statement.support < CONFIRMED_SUPPORT
