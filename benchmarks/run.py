@@ -17,12 +17,12 @@ from pathlib import Path
 
 from benchmarks.environments import Installed, NotInstalledError, install, is_installed
 from benchmarks.measuring import Bench, measure_quality, measure_round
+from benchmarks.plain_model import open_plain_model
 from benchmarks.questions import NoteSet, draw, gold_notes, squad_notes, squad_path
 from benchmarks.report import write_report
 from benchmarks.results import ROOT, Results, open_results
 from benchmarks.sessions import PeerError
 from benchmarks.systems import OURS, SYSTEMS, System
-from rag.bundled_model import open_bundled_model
 
 WORK = ROOT / ".bench"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -61,7 +61,9 @@ class Run:
         if plan.questions:
             few = tuple(draw(self.notes.questions, plan.questions))
             self.notes = replace(self.notes, questions=few)
-        self.bench = Bench(WORK / "work", open_bundled_model(), plan.patience_seconds)
+        self.bench = Bench(
+            WORK / "work", open_plain_model(WORK / "e5-small"), plan.patience_seconds
+        )
         self.installed: dict[str, Installed] = {}
         self.started = time.monotonic()
 

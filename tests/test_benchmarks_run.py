@@ -136,7 +136,7 @@ def small_run(
     monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(run, "gold_notes", lambda: notes)
     monkeypatch.setattr(run, "squad_path", lambda: None)
-    monkeypatch.setattr(run, "open_bundled_model", lambda: tmp_path / "model")
+    monkeypatch.setattr(run, "open_plain_model", lambda folder: tmp_path / "model")
     monkeypatch.setattr(run.Run, "profile_stages", lambda self: "stage 1.0")
     return replace(run.FULL, rounds=2, load_questions=4)
 
