@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -133,21 +132,13 @@ def test_what_was_found_with_the_context_is_taken_where_it_is_about_the_question
     assert belongs_to_context(leaning, both) is belongs
 
 
-NOTES = (
-    "aws-cli backup cloudtrail codedeploy dynamodb elasticache lambda "
-    "rds-aurora security-services sqs-ses-sns vpc x-ray"
-)
-
-
 @pytest.mark.slow
 def test_another_topic_is_answered_or_refused_as_if_nothing_had_been_asked_before(
     tmp_path: Path,
 ) -> None:
-    corpus = tmp_path / "aws"
-    corpus.mkdir()
-    for name in NOTES.split():
-        shutil.copy(PROJECT / "corpus" / "aws" / f"{name}.md", corpus)
-    settings = Settings(corpus=tmp_path, index=tmp_path / "index", embedder=DEFAULT_EMBEDDER)
+    settings = Settings(
+        corpus=PROJECT / "corpus", index=tmp_path / "index", embedder=DEFAULT_EMBEDDER
+    )
     assistant = Assistant.open(settings)
     cases = [json.loads(line) for line in TOPIC_CHANGES.read_text(encoding="utf-8").splitlines()]
     for case in cases:
