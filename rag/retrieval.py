@@ -44,7 +44,7 @@ Ranked = tuple[int, float, dict[str, float]]
 class FusionWeights:
     """Weights of the legs' min–max scores; how each was chosen stands in docs/retrieval.md."""
 
-    dense: float = 0.6
+    dense: float = 0.8
     words: float = 0.2
     bigrams: float = 0.15
     late: float = 1.0
