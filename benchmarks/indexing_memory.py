@@ -27,32 +27,28 @@ from rag.indexing import fresh_snapshot
 from rag.protocols import EmbeddedPassage, Embedder, EmbedPassages, PassageInput, Progress
 
 DEFAULT_CHUNKS = 100_000
-OTHER_KIND = 1.5
-"""Texts on average so many times as long as those before are embedded again."""
 
 
 class RepeatingEmbedder:
-    """An embedder that gives vectors it has made for other texts of their length."""
+    """An embedder that gives the vectors it has made for the first passages to all others."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self._made: list[EmbeddedPassage] = []
-        self._length = 0.0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._embedder, name)
 
     @contextmanager
     def bulk(self) -> Iterator[EmbedPassages]:
-        """As the embedder's own, which embeds the first of each kind."""
+        """As the embedder's own, which embeds the first passages."""
         with self._embedder.bulk() as embed_passages:
 
             def embed(
                 passages: Sequence[PassageInput], progress: Progress | None
             ) -> list[EmbeddedPassage]:
-                length = float(np.mean([len(passage.text) for passage in passages]))
-                if not self._made or length > OTHER_KIND * self._length:
-                    self._made, self._length = embed_passages(passages, progress), length
+                if not self._made:
+                    self._made = embed_passages(passages, progress)
                 repeated = zip(passages, itertools.cycle(self._made), strict=False)
                 return [_shaped_for(passage, made) for passage, made in repeated]
 
