@@ -1,6 +1,6 @@
 """Trains rag/data/adapter.npz and rag/data/token_projection.npy; see rag.bundled_adapter.
 
-    python -m eval.fit_adapter [--training DIR] [--epochs N]
+    python -m eval.fit_adapter [--training DIR] [--epochs N] [--out DIR]
 
 Everything is learnt from the notes and questions of eval/training/; none is a gold question or a
 note that ships. A step takes a few notes: each question has to tell the passages that answer it
@@ -185,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     here = Path(__file__).parent
     parser.add_argument("--training", type=Path, default=here / "training")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=here.parent / "rag" / "data")
     options = parser.parse_args()
     torch.manual_seed(SEED)
