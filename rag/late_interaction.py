@@ -161,6 +161,23 @@ class TokenIndex:
             result[filled] = best @ (weights / weights.sum())
         return result
 
+    def best_unit_score(self, query: Matrix, weights: Matrix, row: int, units: Offsets) -> float:
+        """As `scores`, of the chunk's best unit, with what stands before the first (its head).
+
+        `units` tells where in the chunk's text each unit starts.
+        """
+        kept = TokenCodes.of(self.records(row))
+        if not len(query) or not weights.sum() or not len(kept.ids):
+            return 0.0
+        cosines = (kept.codes.astype(np.float32) @ query.T) * kept.scales[:, None]
+        firsts = np.unique(np.searchsorted(kept.starts, units))
+        firsts = firsts[firsts < len(cosines)]
+        if not len(firsts):
+            firsts = np.zeros(1, np.int64)
+        head = cosines[: firsts[0]].max(axis=0, initial=-1.0)
+        met = np.maximum(np.maximum.reduceat(cosines, firsts, axis=0), head)
+        return float((met @ weights).max() / weights.sum())
+
 
 def _counted(frequencies: Offsets, records: Records, by: int) -> Offsets:
     """The frequencies with one chunk's tokens more (`by` = 1) or less (−1)."""

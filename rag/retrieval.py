@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rag.aliases import Aliases
 from rag.answerability import answerability_signals, answerable_probability
+from rag.best_units import BestUnits
 from rag.chunking import embedding_text
 from rag.errors import QuestionError
 from rag.followup import (
@@ -32,6 +33,8 @@ from rag.types import Hit, SearchResult
 
 LEGS = ("dense", "words", "bigrams", "late")
 REMEMBERED_QUESTIONS = 256
+UNITS_READ = 16
+"""Of so many chunks, the best so far, the best unit is looked for: a lower one hardly rises."""
 ELSEWHERE_CHUNKS = 100
 """So many chunks tell how well a question's words are met in any."""
 
@@ -48,6 +51,7 @@ class FusionWeights:
     words: float = 0.2
     bigrams: float = 0.15
     late: float = 1.0
+    unit: float = 0.5
     alias: float = 0.5
     history: float = 0.5
     candidate_k: int = 64
@@ -250,6 +254,7 @@ class Retriever:
         total = first[positions]
         if "late" in legs:
             total = total + self.weights.late * min_max(late)
+            self._add_units(total, late, query, candidates)
         return [
             (
                 candidates[position],
@@ -259,6 +264,20 @@ class Retriever:
             )
             for position in top_rows(total, top_k)
         ]
+
+    def _add_units(
+        self, total: Matrix, late: Matrix, query: Query, candidates: Sequence[int]
+    ) -> None:
+        """Adds to the best totals what each one's best unit scores, on the scale of `late`."""
+        spread = float(np.ptp(late))
+        if spread > 0:
+            best = top_rows(total, UNITS_READ)
+            units = self._best_units.scores(query.tokens, [candidates[at] for at in best])
+            total[best] += self.weights.unit * (units - late.min()) / spread
+
+    @cached_property
+    def _best_units(self) -> BestUnits:
+        return BestUnits(self.snapshot)
 
     def _reranked(self, reranker: Reranker, query: Query, ranked: Sequence[Ranked]) -> list[Ranked]:
         """The same by the reranker's scores."""

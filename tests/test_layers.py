@@ -41,6 +41,7 @@ ORDER = (
     "renewal",
     "indexing",
     "fusion",
+    "best_units",
     "reranking",
     "aliases",
     "names",
