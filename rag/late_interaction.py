@@ -170,10 +170,8 @@ class TokenIndex:
         if not len(query) or not weights.sum() or not len(kept.ids):
             return 0.0
         cosines = (kept.codes.astype(np.float32) @ query.T) * kept.scales[:, None]
-        firsts = np.unique(np.searchsorted(kept.starts, units))
-        firsts = firsts[firsts < len(cosines)]
-        if not len(firsts):
-            firsts = np.zeros(1, np.int64)
+        places = np.searchsorted(kept.starts, units).tolist()
+        firsts = [first for first in dict.fromkeys(places) if first < len(cosines)] or [0]
         head = cosines[: firsts[0]].max(axis=0, initial=-1.0)
         met = np.maximum(np.maximum.reduceat(cosines, firsts, axis=0), head)
         return float((met @ weights).max() / weights.sum())

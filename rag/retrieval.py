@@ -33,7 +33,7 @@ from rag.types import Hit, SearchResult
 
 LEGS = ("dense", "words", "bigrams", "late")
 REMEMBERED_QUESTIONS = 256
-UNITS_READ = 16
+UNITS_READ = 8
 """Of so many chunks, the best so far, the best unit is looked for: a lower one hardly rises."""
 ELSEWHERE_CHUNKS = 100
 """So many chunks tell how well a question's words are met in any."""
