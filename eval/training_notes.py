@@ -92,8 +92,7 @@ def _read_note(
     for passage, encoding in zip(inputs, encodings, strict=True):
         starts = encoding.starts[:MAX_TOKENS] - len(PASSAGE_PREFIX)
         units = [(starts >= first) & (starts < last) for first, last in passage.units]
-        own = starts >= 0
-        own[[0, -1]] = False
+        own = _own(starts, 0)
         held = np.array(units) if units else own[None]
         passages.append(TrainingPassage(Tokens(encoding.ids[:MAX_TOKENS], own), held))
     asked = [parse_question(line, questions, document) for line in _lines(questions)]
